@@ -1,0 +1,35 @@
+# make demo    a redubbed clip from samples/, on a machine with nothing but Python 3.11 and make
+# make test    the whole test suite
+# make check   style and types
+# make lock    choose the pinned versions anew
+PYTHON ?= python3.11
+PY := .venv/bin/python
+READY := .venv/.ready
+
+.PHONY: demo test check lock clean
+.DELETE_ON_ERROR:
+
+$(READY): requirements.lock pyproject.toml scripts/uv.py
+	@echo "== environment: about 7 GB of packages into .venv (1-4 minutes)"
+	@command -v $(PYTHON) >/dev/null || { echo "Wildline needs Python 3.11: set PYTHON=/path/to/python3.11"; exit 1; }
+	@UV="$$($(PYTHON) scripts/uv.py)" && \
+	"$$UV" venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv && \
+	"$$UV" pip install --quiet --python $(PY) --no-deps --require-hashes -r requirements.lock && \
+	"$$UV" pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)
+	@$(PY) samples/demo.py
+
+test: $(READY)
+	@$(PY) -m pytest
+
+check: $(READY)
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+lock: scripts/uv.py
+	@UV="$$($(PYTHON) scripts/uv.py)" && "$$UV" pip compile pyproject.toml --extra dev --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+
+clean:
+	rm -rf .venv .venv-uv build out *.egg-info

@@ -1,0 +1,5 @@
+"""The `wildline` command."""
+
+
+def main() -> None:
+    """Run the command line."""
