@@ -1,0 +1,129 @@
+"""What is known about one face over one clip: a record per frame, also where there is no face."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.errors import MediaError
+from media.time import FrameRate
+
+__all__ = ["LANDMARKS", "Absence", "FaceTrack"]
+
+#: Points of the face mesh, irises included.
+LANDMARKS = 478
+
+_FORMAT = 1
+Floats = NDArray[np.float32]
+
+
+class Absence(IntEnum):
+    """Why a frame has no landmarks."""
+
+    PRESENT = 0
+    NO_FACE = 1
+    OTHER_PERSON = 2
+
+    @property
+    def words(self) -> str:
+        """The reason as a user reads it."""
+        return ("", "no face found", "another person's face")[self]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceTrack:
+    """One person's face over a whole clip of n frames.
+
+    - `rate`, `width`, `height`: of the footage as displayed (pixels, after rotation).
+    - `landmarks` float32[n, 478, 3]: face-mesh points in pixels of the frame, x right,
+      y down, z away from the camera in the same scale; NaN where absent. Head pose is
+      smoothed within each shot; lips are not damped.
+    - `reason` uint8[n]: an `Absence` per frame.
+    - `shot` int32[n]: number of the shot, counted from 0; nothing may be smoothed, blended
+      or searched for continuity across a change.
+    - `pose` float32[n, 3]: yaw, pitch, roll in degrees; yaw > 0 when the face turns
+      to the right edge of the picture, pitch > 0 when it looks down, roll > 0 clockwise.
+    - `scale` float32[n]: face size in pixels, forehead to chin of a face turned frontal with the
+      mouth shut, whatever the pose and the jaw.
+    - `times` float64[n]: seconds from the first frame, as the container says (frames of
+      variable-rate footage are not at i / rate).
+    - `sha256`: of the footage.
+    """
+
+    rate: FrameRate
+    width: int
+    height: int
+    landmarks: Floats
+    reason: NDArray[np.uint8]
+    shot: NDArray[np.int32]
+    pose: Floats
+    scale: Floats
+    times: NDArray[np.float64]
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        n = len(self.reason)
+        shapes = (
+            self.landmarks.shape == (n, LANDMARKS, 3),
+            self.shot.shape == (n,),
+            self.pose.shape == (n, 3),
+            self.scale.shape == (n,),
+            self.times.shape == (n,),
+        )
+        if not all(shapes):
+            raise ValueError("every array of a FaceTrack needs one row per frame")
+
+    def __len__(self) -> int:
+        return len(self.reason)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """bool[n]: True where the face was found."""
+        return self.reason == Absence.PRESENT
+
+    def save(self, path: Path) -> None:
+        """Write as .npz. Raises `OutputError` when the place cannot be written."""
+        from media.files import atomic_path
+
+        facts = {
+            "format": _FORMAT,
+            "rate": str(self.rate.value),
+            "width": self.width,
+            "height": self.height,
+            "sha256": self.sha256,
+        }
+        with atomic_path(path, suffix=".npz") as temporary:
+            np.savez(
+                temporary,
+                facts=np.array(json.dumps(facts)),
+                landmarks=self.landmarks,
+                reason=self.reason,
+                shot=self.shot,
+                pose=self.pose,
+                scale=self.scale,
+                times=self.times,
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> FaceTrack:
+        """Read what `save` wrote. Raises `MediaError` for anything else."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                facts: dict[str, Any] = json.loads(str(stored["facts"]))
+                if facts.pop("format") != _FORMAT:
+                    raise ValueError("format")
+                rate = FrameRate(Fraction(facts.pop("rate")))
+                arrays = {name: stored[name] for name in stored.files if name != "facts"}
+            return cls(rate=rate, **facts, **arrays)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+            raise MediaError(
+                f"{path} is not a face track of this version; delete it and track again"
+            ) from error
