@@ -87,7 +87,7 @@ class FaceTrack:
     @property
     def present(self) -> NDArray[np.bool_]:
         """bool[n]: True where the face was found."""
-        return self.reason == Absence.PRESENT
+        return np.asarray(self.reason == Absence.PRESENT)
 
     def save(self, path: Path) -> None:
         """Write as .npz. Raises `OutputError` when the place cannot be written."""

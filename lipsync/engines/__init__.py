@@ -20,10 +20,9 @@ from lipsync.track import FaceTrack
 from media.errors import EngineMissingError
 
 if TYPE_CHECKING:
-    from media.audio import Sound
-
     from align.timing import Timing
     from lipsync.crop import CropSpec
+    from media.audio import Sound
 
 __all__ = [
     "BankSource",
