@@ -63,7 +63,8 @@ class CropSpec:
 
 def crop_transform(landmarks: Floats, spec: CropSpec | None = None) -> Floats:
     """Frame-to-crop similarity, float32[2, 3], for one frame's `landmarks` [478, 3] pixels."""
-    return crop_transforms(landmarks[None], spec)[0]
+    transform: Floats = crop_transforms(landmarks[None], spec)[0]
+    return transform
 
 
 def crop_transforms(
@@ -84,7 +85,7 @@ def crop_transforms(
     linear = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], axis=1)
     middle = (size - 1) / 2
     shift = middle - np.einsum("nij,nj->ni", linear, centre[:, :2])
-    return np.concatenate([linear, shift[:, :, None]], axis=2).astype(np.float32)
+    return np.asarray(np.concatenate([linear, shift[:, :, None]], axis=2), np.float32)
 
 
 def crop(frame: Pixels, transform: Floats, spec: CropSpec | None = None) -> Pixels:
@@ -129,7 +130,7 @@ def landmarks_in_crop(landmarks: Floats, transform: Floats) -> Floats:
         return np.asarray(flat, np.float32)
     zoom = np.hypot(linear[..., 0, 0], linear[..., 0, 1])
     depth = landmarks[..., 2:] * np.asarray(zoom)[..., None, None]
-    return np.concatenate([flat, depth], axis=-1).astype(np.float32)
+    return np.asarray(np.concatenate([flat, depth], axis=-1), np.float32)
 
 
 def lip_shape(landmarks: Floats) -> Floats:
@@ -143,7 +144,8 @@ def lip_shape(landmarks: Floats) -> Floats:
     depth ([n, 478, 2]) are read as they lie, with no protrusion.
     """
     if landmarks.ndim == 2:
-        return lip_shape(landmarks[None])[0]
+        shape: Floats = lip_shape(landmarks[None])[0]
+        return shape
     out = np.full((len(landmarks), len(LIP_FEATURES)), np.nan, np.float32)
     seen = np.isfinite(landmarks[:, :, 0]).all(1)
     if not seen.any():

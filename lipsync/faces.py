@@ -1,5 +1,175 @@
-"""Find one person's face in every frame of a clip."""
+"""Track one person's face through a whole clip: one record per frame, whatever happens.
 
-from lipsync.track import Absence, FaceTrack
+    track = track_faces(Path("scene.mp4"))
+    track.landmarks[120]        # 478 points in pixels, or NaN where there is no face
 
-__all__ = ["Absence", "FaceTrack"]
+The clip is read once, streaming. The track is cached on disk under the footage's SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync.follow import FaceFollower
+from lipsync.pose import FACE_HEIGHT_MM
+from lipsync.shots import CUT_CHANGE, ContentChange, shot_numbers, smooth_landmarks
+from lipsync.track import LANDMARKS, Absence, FaceTrack
+from media.errors import MediaError, NoFaceError
+from media.time import FrameRate
+
+if TYPE_CHECKING:
+    from media.video import Frame
+
+__all__ = ["Absence", "FaceTrack", "build_track", "track_faces", "usable_frames"]
+
+Floats = NDArray[np.float32]
+#: Called with (what is being done, finished, total or None).
+Progress = Callable[[str, int, int | None], None]
+
+# Raise when tracking changes, so that old caches are not read.
+_VERSION = 1
+
+#: Degrees of yaw beyond which a mouth is neither replaced nor taken.
+YAW_LIMIT = 35.0
+#: Face height in pixels below which a mouth is too small to matter.
+MIN_SCALE = 40.0
+
+
+def track_faces(
+    path: Path,
+    *,
+    at: tuple[float, float] | None = None,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+) -> FaceTrack:
+    """The track of one person's face in the footage at `path`.
+
+    `at` chooses the person by a point (fractions of width and height) in the first frame with a
+    face; without it the largest face there. `cache` is a folder for finished tracks, keyed
+    by the footage's SHA-256, `at` and the tracker's version; None keeps nothing.
+
+    Raises `NoFaceError` when no frame has a usable face, `MediaError` when the footage cannot be
+    read.
+    """
+    from media.files import sha256_of
+    from media.video import probe, read_frames
+
+    info = probe(path)
+    sha = sha256_of(path)
+    kept = cache / f"track-{_key(sha, at)}.npz" if cache is not None else None
+    track = _from_cache(kept)
+    if track is None:
+        track = build_track(
+            read_frames(path),
+            info.rate,
+            (info.width, info.height),
+            at=at,
+            sha256=sha,
+            progress=progress,
+            total=info.frames,
+        )
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            track.save(kept)
+    if not track.present.any():
+        raise NoFaceError(
+            f"'{path}' shows no face that can be followed; choose footage in which the face is "
+            f"at least {MIN_SCALE:.0f} pixels high and turned to the camera"
+        )
+    return track
+
+
+def _key(sha: str, at: tuple[float, float] | None) -> str:
+    settings = json.dumps([_VERSION, sha, at])
+    return hashlib.sha256(settings.encode()).hexdigest()[:24]
+
+
+def _from_cache(kept: Path | None) -> FaceTrack | None:
+    if kept is None or not kept.is_file():
+        return None
+    try:
+        return FaceTrack.load(kept)
+    except MediaError:
+        return None  # damaged or of an older version: track again and overwrite
+
+
+def build_track(
+    frames: Iterable[Frame],
+    rate: FrameRate,
+    size: tuple[int, int],
+    *,
+    at: tuple[float, float] | None = None,
+    sha256: str = "",
+    progress: Progress | None = None,
+    total: int | None = None,
+) -> FaceTrack:
+    """Track faces in `frames` as they come; `size` is (width, height) in pixels."""
+    rows, reasons, changes, times = [], [], [], []
+    nothing = np.full((LANDMARKS, 3), np.nan, np.float32)
+    follower, content = FaceFollower(at), ContentChange()
+    try:
+        for frame in frames:
+            change = content.update(frame.rgb)
+            points, reason = follower.step(frame.rgb, cut=change > 0.7 * CUT_CHANGE)
+            rows.append(nothing if points is None else points)
+            reasons.append(reason)
+            changes.append(change)
+            times.append(float(frame.pts))
+            if progress is not None:
+                progress("tracking the face", len(rows), total)
+    finally:
+        follower.close()
+    raw = np.stack(rows) if rows else np.zeros((0, LANDMARKS, 3), np.float32)
+    return _assemble(raw, rate, size, reasons, changes, times, sha256)
+
+
+def _assemble(
+    raw: Floats,
+    rate: FrameRate,
+    size: tuple[int, int],
+    reasons: list[Absence],
+    changes: list[float],
+    times: list[float],
+    sha256: str,
+) -> FaceTrack:
+    n = len(raw)
+    shot = shot_numbers(np.array(changes, np.float32), raw)
+    landmarks, pose, present = smooth_landmarks(raw, shot, float(rate))
+    angles = np.full((n, 3), np.nan, np.float32)
+    scale = np.full(n, np.nan, np.float32)
+    angles[present] = pose.angles
+    scale[present] = pose.scale * FACE_HEIGHT_MM
+    start = times[0] if times else 0.0
+    return FaceTrack(
+        rate=rate,
+        width=size[0],
+        height=size[1],
+        landmarks=landmarks,
+        reason=np.array(reasons, np.uint8),
+        shot=shot,
+        pose=angles,
+        scale=scale,
+        times=np.array(times, np.float64) - start,
+        sha256=sha256,
+    )
+
+
+def usable_frames(
+    track: FaceTrack, *, yaw_limit: float = YAW_LIMIT, min_scale: float = MIN_SCALE
+) -> NDArray[np.bool_]:
+    """bool[n]: frames whose mouth can be replaced, or taken for another frame.
+
+    The face is present, turned by no more than `yaw_limit` degrees, and at least `min_scale` pixels
+    high (forehead to chin).
+    """
+    with np.errstate(invalid="ignore"):
+        frontal = np.abs(track.pose[:, 0]) <= yaw_limit
+        large = track.scale >= min_scale
+    return np.asarray(track.present & frontal & large)

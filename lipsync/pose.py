@@ -74,7 +74,7 @@ class Pose:
         yaw = np.arctan2(forward[:, 0], -forward[:, 2])
         pitch = np.arcsin(np.clip(forward[:, 1], -1.0, 1.0))
         roll = np.arctan2(self.rotation[:, 1, 0], self.rotation[:, 1, 1])
-        return np.degrees(np.stack([yaw, pitch, roll], axis=1)).astype(np.float32)
+        return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=1)), np.float32)
 
 
 def fit_pose(landmarks: Floats) -> Pose:
@@ -98,10 +98,11 @@ def fit_pose(landmarks: Floats) -> Pose:
 def to_face(landmarks: Floats, pose: Pose) -> NDArray[np.float64]:
     """Points [n, k, 3] of the frame as face coordinates in mm (pose undone)."""
     centred = np.asarray(landmarks, np.float64) - pose.place[:, None]
-    return np.einsum("nji,nkj->nki", pose.rotation, centred) / pose.scale[:, None, None]
+    undone = np.einsum("nji,nkj->nki", pose.rotation, centred)
+    return np.asarray(undone / pose.scale[:, None, None])
 
 
 def to_frame(face: NDArray[np.float64], pose: Pose) -> Floats:
     """Inverse of `to_face`."""
     turned = np.einsum("nij,nkj->nki", pose.rotation, face) * pose.scale[:, None, None]
-    return (turned + pose.place[:, None]).astype(np.float32)
+    return np.asarray(turned + pose.place[:, None], np.float32)

@@ -1,0 +1,221 @@
+"""Shots: where the picture cuts, and smoothing that never crosses a cut.
+
+Cuts are found as PySceneDetect does it (content detector: mean change of hue, saturation
+and value between frames; adaptive detector: that change against its neighbours'), plus the
+jump of the face itself, which gives away a jump cut on an unchanged background.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync.pose import Pose, fit_pose, to_face, to_frame
+
+__all__ = ["CUT_CHANGE", "ContentChange", "shot_numbers", "smooth_landmarks"]
+
+Floats = NDArray[np.float32]
+
+#: A change of content above this is a cut whatever happens around it (PySceneDetect's 27).
+CUT_CHANGE = 27.0
+_ADAPTIVE_CHANGE = 9.0
+_ADAPTIVE_RATIO = 3.5
+_NEIGHBOURS = 3
+
+# Window of the smoothing: long enough for the tracker's noise, short enough for a nod.
+_SMOOTH_S = 0.28
+
+# Points that lips and jaw move; everything else on the mesh is smoothed a second time.
+_MOVED_BY_SPEECH = (
+    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
+    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
+    *(76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 408, 304, 303, 302, 11, 72, 73, 74, 184),
+    *(62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 407, 272, 271, 268, 12, 38, 41, 42, 183),
+    *(
+        57,
+        43,
+        106,
+        182,
+        83,
+        18,
+        313,
+        406,
+        335,
+        273,
+        287,
+        410,
+        322,
+        391,
+        393,
+        164,
+        167,
+        165,
+        92,
+        186,
+    ),
+    *(
+        212,
+        202,
+        204,
+        194,
+        201,
+        200,
+        421,
+        418,
+        424,
+        422,
+        432,
+        436,
+        426,
+        423,
+        203,
+        206,
+        216,
+        210,
+        430,
+    ),
+    *(211, 32, 208, 199, 428, 262, 431, 214, 434, 207, 427, 187, 411, 205, 425, 192, 416, 213, 433),
+    *(
+        135,
+        169,
+        170,
+        140,
+        171,
+        175,
+        396,
+        369,
+        395,
+        394,
+        364,
+        138,
+        367,
+        215,
+        435,
+        147,
+        376,
+        177,
+        401,
+    ),
+    *(58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 132, 361),
+)
+
+
+class ContentChange:
+    """Mean absolute change of hue, saturation and value from one picture to the next."""
+
+    def __init__(self) -> None:
+        self._last: NDArray[np.int16] | None = None
+
+    def update(self, rgb: NDArray[np.uint8]) -> float:
+        """Change in 0..255 against the picture before; 0 for the first."""
+        import cv2
+
+        # Sampling first: averaging a whole 4K frame would cost more than the tracking.
+        step = max(1, min(rgb.shape[:2]) // 180)
+        sampled = np.ascontiguousarray(rgb[::step, ::step])
+        small = cv2.resize(sampled, (128, 72), interpolation=cv2.INTER_AREA)
+        now = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.int16)
+        last, self._last = self._last, now
+        if last is None:
+            return 0.0
+        difference = np.abs(now - last)
+        # Hue is an angle of 180 steps, and means nothing where there is no colour.
+        hue = np.minimum(difference[..., 0], 180 - difference[..., 0])
+        hue = np.where(np.minimum(now[..., 1], last[..., 1]) < 32, 0, hue)
+        return float((hue.mean() + difference[..., 1].mean() + difference[..., 2].mean()) / 3)
+
+
+def shot_numbers(change: Floats, landmarks: Floats) -> NDArray[np.int32]:
+    """Shot of every frame, int32[n] from 0.
+
+    `change` float32[n] from `ContentChange`; `landmarks` float32[n, 478, 3], NaN where there is
+    no face.
+    """
+    n = len(change)
+    cut = np.zeros(n, bool)
+    jump = _face_jumps(landmarks)
+    for i in range(1, n):
+        around = np.r_[change[max(1, i - _NEIGHBOURS) : i], change[i + 1 : i + 1 + _NEIGHBOURS]]
+        usual = float(np.median(around)) if around.size else 0.0
+        spike = change[i] > _ADAPTIVE_RATIO * max(usual, 0.5)
+        near = np.r_[jump[max(1, i - _NEIGHBOURS) : i], jump[i + 1 : i + 1 + _NEIGHBOURS]]
+        calm = float(np.nanmax(near)) if np.isfinite(near).any() else 0.0
+        jumped = jump[i] > max(0.08, 3.0 * calm)
+        cut[i] = (
+            change[i] > CUT_CHANGE
+            or (spike and change[i] > _ADAPTIVE_CHANGE)
+            or bool(jumped and change[i] > 1.8 * max(usual, 0.2))
+        )
+    return np.cumsum(cut).astype(np.int32)
+
+
+def _face_jumps(landmarks: Floats) -> Floats:
+    """Movement of the face from the frame before, in face heights; NaN where unknown."""
+    with np.errstate(invalid="ignore"):
+        size = np.linalg.norm(landmarks[:, 152, :2] - landmarks[:, 10, :2], axis=1)
+        eyes = landmarks[:, (33, 133, 362, 263, 168), :2].mean(1)
+        jump = np.full(len(landmarks), np.nan, np.float32)
+        jump[1:] = np.linalg.norm(np.diff(eyes, axis=0), axis=1) / np.maximum(size[1:], 1.0)
+    return jump
+
+
+def smooth_landmarks(
+    landmarks: Floats, shot: NDArray[np.int32], rate: float
+) -> tuple[Floats, Pose, NDArray[np.bool_]]:
+    """Landmarks with the tracker's tremble taken out and the lips left alone.
+
+    Head pose (and the face apart from mouth and jaw) goes through a Savitzky-Golay filter
+    of second order over 0.28 s (A. Savitzky, M. Golay, Anal. Chem. 36, 1964): no lag, and
+    nods keep their height. Lips and jaw keep every frame's own measure relative to the head.
+    Works on each unbroken stretch of one shot. `landmarks` float32[n, 478, 3] with NaN where
+    absent; returns the like, the pose of the present frames, and bool[n] present.
+    """
+    present = np.isfinite(landmarks[:, 0, 0])
+    out = landmarks.copy()
+    rotations, scales, places = [], [], []
+    for start, stop in _stretches(present, shot):
+        part = landmarks[start:stop]
+        raw = fit_pose(part)
+        pose = _smooth_pose(raw, rate)
+        face = to_face(part, raw)
+        still = np.ones(face.shape[1], bool)
+        still[list(_MOVED_BY_SPEECH)] = False
+        face[:, still] = _savgol(face[:, still], rate)
+        out[start:stop] = to_frame(face, pose)
+        rotations.append(pose.rotation)
+        scales.append(pose.scale)
+        places.append(pose.place)
+    if not rotations:
+        return out, Pose(np.zeros((0, 3, 3)), np.zeros(0), np.zeros((0, 3))), present
+    pose = Pose(np.concatenate(rotations), np.concatenate(scales), np.concatenate(places))
+    return out, pose, present
+
+
+def _stretches(present: NDArray[np.bool_], shot: NDArray[np.int32]) -> list[tuple[int, int]]:
+    """Unbroken runs of present frames inside one shot."""
+    label = np.where(present, shot, -1)
+    edges = [0, *(np.flatnonzero(np.diff(label)) + 1).tolist(), len(label)]
+    return [(a, b) for a, b in itertools.pairwise(edges) if b > a and label[a] >= 0]
+
+
+def _smooth_pose(pose: Pose, rate: float) -> Pose:
+    mixed = _savgol(pose.rotation, rate)
+    # Back to the nearest rotation.
+    u, _, vt = np.linalg.svd(mixed)
+    flip = np.ones((len(u), 3))
+    flip[:, 2] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * flip[:, None]) @ vt
+    return Pose(rotation, np.exp(_savgol(np.log(pose.scale), rate)), _savgol(pose.place, rate))
+
+
+def _savgol(values: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    from scipy.signal import savgol_filter
+
+    window = max(5, 2 * round(_SMOOTH_S * rate / 2) + 1)
+    if len(values) < window:
+        window = len(values) - 1 + len(values) % 2
+    if window < 5:
+        return values
+    return np.asarray(savgol_filter(values, window, 2, axis=0, mode="interp"))
