@@ -1,0 +1,271 @@
+"""Sound as numbers: read anything, write WAV, change the sample rate.
+
+Everything here is mono float32 in -1..1. WAV, FLAC, Ogg and MP3 go through libsndfile,
+all else (video files, M4A, ...) through FFmpeg. The sound of a video file starts with its
+first picture, so that sample `rate.sample_of(n, sound.rate)` belongs to frame n.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import floor, gcd
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.errors import MediaError, NoSoundError
+from media.files import atomic_path
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+__all__ = ["Sound", "has_sound", "read_sound", "resample", "write_wav"]
+
+Samples = NDArray[np.float32]
+
+# A hole in a stream longer than this is silence; shorter is rounding of time stamps.
+_GAP_S = Fraction(4, 100)
+_BLOCK = 1 << 18
+# 96 dB Kaiser window, the "kaiser_best" of resampy (J. O. Smith, Digital Audio Resampling).
+_KAISER = {
+    "lowpass_filter_width": 64,
+    "rolloff": 0.9475937167399596,
+    "resampling_method": "sinc_interp_kaiser",
+    "beta": 14.769656459379492,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sound:
+    """One channel of sound.
+
+    `samples` float32 [n] in -1..1, `rate` in Hz, `start` in samples since midnight (the
+    TimeReference of a broadcast WAV). Other number types are converted as they are.
+
+    Raises `MediaError` for samples that are not numbers (NaN, infinity), not one channel,
+    or a rate that is not positive.
+    """
+
+    samples: Samples
+    rate: int
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        samples = np.ascontiguousarray(self.samples, dtype=np.float32)
+        object.__setattr__(self, "samples", samples)
+        if samples.ndim != 1:
+            raise MediaError(f"a sound has one channel, not the shape {samples.shape}; mix it down")
+        if self.rate <= 0:
+            raise MediaError(f"a sample rate of {self.rate} Hz is not possible; give one above 0")
+        if not np.isfinite(samples).all():
+            raise MediaError("the sound holds samples that are not numbers; export it again")
+
+    def __len__(self) -> int:
+        return int(self.samples.shape[0])
+
+    @property
+    def duration_s(self) -> Fraction:
+        """Length in seconds, exact."""
+        return Fraction(len(self), self.rate)
+
+    def cut(self, start_s: Fraction | float, end_s: Fraction | float) -> Sound:
+        """The part from `start_s` to `end_s` (seconds; nearest samples, kept inside)."""
+        first, last = (
+            min(max(floor(Fraction(t) * self.rate + Fraction(1, 2)), 0), len(self))
+            for t in (start_s, end_s)
+        )
+        return replace(
+            self, samples=self.samples[first : max(first, last)].copy(), start=self.start + first
+        )
+
+    def fitted(self, samples: int) -> Sound:
+        """Exactly `samples` long: cut at the end, or filled with silence."""
+        kept = self.samples[:samples]
+        return replace(self, samples=np.pad(kept, (0, samples - len(kept))))
+
+
+def read_sound(path: Path, rate: int | None = None) -> Sound:
+    """Read a sound or video file, mixed down to mono, at `rate` Hz (None: as recorded).
+
+    The channels are averaged. The sound of a video file begins at its first picture.
+
+    Raises `NoSoundError` for a video without sound, `MediaError` when the file is missing,
+    unreadable, not media, or holds samples that are not numbers.
+    """
+    from media._container import check_readable
+
+    path = Path(path)
+    check_readable(path)
+    try:
+        sound = _read_sndfile(path) or _read_container(path)
+    except MediaError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"'{path}': {error}") from error
+    return sound if rate is None else resample(sound, rate)
+
+
+def has_sound(path: Path) -> bool:
+    """Whether the file has a sound track. Raises `MediaError` when it cannot be read."""
+    from media._container import open_input
+
+    with open_input(Path(path)) as container:
+        return bool(container.streams.audio)
+
+
+def resample(sound: Sound, rate: int) -> Sound:
+    """The same sound at `rate` Hz, by windowed-sinc interpolation (Kaiser, about 96 dB).
+
+    Long sounds are worked in stretches, so memory grows only with the result. The length
+    is ceil(n * rate / sound.rate); sample 0 stays at time 0.
+    """
+    if rate == sound.rate or not len(sound):
+        return replace(sound, rate=rate, start=_rescale(sound.start, sound.rate, rate))
+    if rate <= 0:
+        raise MediaError(f"a sample rate of {rate} Hz is not possible; give one above 0")
+    common = gcd(rate, sound.rate)
+    down, up = sound.rate // common, rate // common
+    total = -(-len(sound) * up // down)
+    # Context on either side: the filter's half width in input samples, in whole cycles.
+    half = int(_KAISER["lowpass_filter_width"] * max(1.0, sound.rate / rate) / 0.9) + 1
+    context = -(-half // down) * down
+    step = max(_BLOCK // down, 1) * down
+    out = np.empty(total, np.float32)
+    for first in range(0, len(sound), step):
+        left = min(context, first)
+        piece = sound.samples[first - left : first + step + context]
+        done = _resample_piece(piece, sound.rate, rate)[left // down * up :]
+        at = first // down * up
+        end = min(at + step // down * up, total)
+        out[at:end] = done[: end - at]
+    return Sound(out, rate, _rescale(sound.start, sound.rate, rate))
+
+
+def write_wav(path: Path, sound: Sound, subtype: str = "PCM_24") -> None:
+    """Write a WAV file: whole or not at all. Samples beyond -1..1 are clipped.
+
+    `subtype` is libsndfile's ("PCM_16", "PCM_24", "FLOAT"). Raises `OutputError`.
+    """
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, sound.samples, sound.rate, subtype=subtype, format="WAV")
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def _rescale(samples: int, old: int, new: int) -> int:
+    return floor(Fraction(samples * new, old) + Fraction(1, 2))
+
+
+def _resample_piece(samples: Samples, old: int, new: int) -> Samples:
+    import torch
+    import torchaudio.functional
+
+    with torch.inference_mode():
+        result = torchaudio.functional.resample(
+            torch.from_numpy(samples.copy()), old, new, **_KAISER
+        )
+    done: Samples = result.numpy()
+    return done
+
+
+def _read_sndfile(path: Path) -> Sound | None:
+    """Through libsndfile; None when it does not know the format."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(str(path)) as stream:
+            rate = int(stream.samplerate)
+            blocks = [
+                block.mean(axis=1, dtype=np.float32)
+                for block in stream.blocks(_BLOCK, dtype="float32", always_2d=True)
+            ]
+    except soundfile.LibsndfileError:
+        return None
+    return Sound(_joined(blocks), rate, _bext_time_reference(path))
+
+
+def _joined(blocks: list[Samples]) -> Samples:
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def _bext_time_reference(path: Path) -> int:
+    """TimeReference of a broadcast WAV (EBU Tech 3285), samples since midnight; else 0."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+        if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
+            return 0
+        while len(header := stream.read(8)) == 8:
+            size = struct.unpack("<I", header[4:])[0]
+            if header[:4] == b"bext":
+                body = stream.read(346)
+                return struct.unpack_from("<Q", body, 338)[0] if len(body) == 346 else 0
+            if header[:4] == b"data":
+                return 0
+            stream.seek(size + size % 2, io.SEEK_CUR)
+    return 0
+
+
+def _read_container(path: Path) -> Sound:
+    """Through FFmpeg, on the picture's clock where there is a picture."""
+    from media._container import open_input, picture_start
+
+    start = picture_start(path)
+    with open_input(path) as container:
+        if not container.streams.audio:
+            raise NoSoundError(f"'{path}' has no sound; give footage with a sound track")
+        rate = int(container.streams.audio[0].codec_context.sample_rate or 0)
+        blocks = list(_on_clock(_decoded(container), rate, start))
+    if rate <= 0 or not blocks:
+        raise MediaError(f"no sound in '{path}' can be decoded; copy it again from its source")
+    return Sound(_joined(blocks), rate)
+
+
+def _decoded(container: InputContainer) -> Iterator[tuple[Fraction | None, Samples]]:
+    """(time in seconds, mono float32 samples) of every piece that decodes."""
+    import av
+    import av.error
+
+    from media._container import stream_seconds
+
+    stream = container.streams.audio[0]
+    planar = av.AudioResampler(format="fltp")
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames: list[Any] = list(packet.decode())
+            except av.error.InvalidDataError:
+                continue  # one damaged packet: the clock fills its place with silence
+            for frame in frames:
+                at = stream_seconds(frame.pts, frame.time_base)
+                for part in planar.resample(frame):
+                    yield at, part.to_ndarray().mean(axis=0, dtype=np.float32)
+    except av.error.FFmpegError:
+        return  # a truncated tail: what came before is kept
+
+
+def _on_clock(
+    pieces: Iterator[tuple[Fraction | None, Samples]], rate: int, start: Fraction | None
+) -> Iterator[Samples]:
+    """Lay the pieces on a clock that begins at `start` (None: at the first piece)."""
+    position = 0
+    for at, samples in pieces:
+        if at is not None and start is None:
+            start = at
+        if at is not None and start is not None and rate:
+            offset = floor((at - start) * rate + Fraction(1, 2)) - position
+            hole = offset > _GAP_S * rate or position == 0
+            if hole and 0 < offset < 24 * 3600 * rate:
+                yield np.zeros(offset, np.float32)
+                position += offset
+            elif position == 0 and offset < 0:
+                samples = samples[-offset:]  # it sounds before the first picture
+        yield samples
+        position += len(samples)

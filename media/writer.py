@@ -1,0 +1,278 @@
+"""Writing footage as its source was: rate, size, colour, timecode, and sound in sync."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from fractions import Fraction
+from math import floor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from media.audio import Sound, resample
+from media.colour import ColourTags, RgbConverter, bit_depth
+from media.errors import MediaError, OutputError
+from media.files import atomic_path, output_error
+from media.footage import FootageInfo, Frame
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
+
+__all__ = ["FootageWriter"]
+
+Codec = Literal["h264", "prores"]
+
+_SOUND_RATE = 48_000
+_CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_SOUND_BLOCK = 1024
+
+
+class FootageWriter:
+    """Write frames as footage like another; use it in a `with` block.
+
+    `like` gives rate, size as displayed, pixel aspect, colour tags and start timecode.
+    `codec` "h264" is x264 at constant quality `quality` (CRF, 0-51, lower is better; 14 is
+    visually lossless) and 8 or 10 bits as the source; "prores" is ProRes 422 HQ (.mov or
+    .mkv). The container follows the ending: .mp4, .mov or .mkv. Pictures with an odd
+    number of columns or lines are stored 4:4:4, so that no pixel is lost.
+
+    With a constant rate frame n is shown at n / rate; with a variable one at its own
+    `pts`; the first frame written is shown at 0 either way. `sound` is resampled to 48 kHz
+    and lasts exactly as long as the picture: cut at the end, or filled with silence; AAC
+    in .mp4, else 24-bit PCM.
+
+    The file appears under its name only when the block ends well. Raises `OutputError`
+    when it cannot be written, `MediaError` for a frame of another size.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        like: FootageInfo,
+        *,
+        codec: Codec = "h264",
+        sound: Sound | None = None,
+        quality: int = 14,
+        preset: str = "veryfast",
+    ) -> None:
+        self.path = Path(path)
+        self.like = like
+        self.frames_written = 0
+        self._format = _container_for(self.path, codec)
+        self._codec = codec
+        self._options = (
+            {"crf": str(quality), "preset": preset}
+            if codec == "h264"
+            else {"profile": "hq", "vendor": "apl0"}
+        )
+        self._pix_fmt = _pix_fmt(like, codec)
+        self._tick = _tick(like)
+        self._sound = None if sound is None else resample(sound, _SOUND_RATE)
+        self._origin: Fraction | None = None
+        self._last_tick = -1
+        self._sound_at = 0
+
+    def __enter__(self) -> Self:
+        with ExitStack() as guard:
+            self._temporary = guard.enter_context(atomic_path(self.path))
+            guard.push(self._abandon_after)
+            self._open()
+            self._guard = guard.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # The guard removes the temporary file after an error and renames it otherwise.
+        with self._guard:
+            if error is not None:
+                raise error
+            self._finish()
+
+    def write(self, frame: Frame) -> None:
+        """Add a frame: uint8 [height, width, 3] of the size of `like`, later than the last."""
+        shape = (self.like.height, self.like.width, 3)
+        if frame.rgb.shape != shape or frame.rgb.dtype != "uint8":
+            raise MediaError(
+                f"frame {frame.index} is {frame.rgb.dtype} {frame.rgb.shape}, but '{self.path}' "
+                f"takes uint8 {shape}; keep the size of the source"
+            )
+        if self._origin is None:
+            self._origin = frame.pts
+        exact = (frame.pts - self._origin) / self._tick
+        tick = max(floor(exact + Fraction(1, 2)), self._last_tick + 1)
+        picture = self._convert.from_rgb(frame.rgb)
+        picture.pts, picture.time_base = tick, self._tick
+        picture.duration = max(round(self.like.rate.time_of(1) / self._tick), 1)
+        tags = self._tags
+        picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer
+        picture.colorspace = tags.matrix
+        self._container.mux(self._video.encode(picture))
+        self._last_tick = tick
+        self.frames_written += 1
+        self._write_sound(floor(tick * self._tick * _SOUND_RATE), last=False)
+
+    @property
+    def duration_s(self) -> Fraction:
+        """Length of the picture written so far, in seconds; its last frame counts in full."""
+        return self._last_tick * self._tick + self.like.rate.time_of(1)
+
+    def _open(self) -> None:
+        import av
+
+        # The index goes to the front of an .mp4, so that it plays while it is copied.
+        options = {"movflags": "+faststart"} if self._format == "mp4" else {}
+        container = av.open(str(self._temporary), "w", format=self._format, options=options)
+        self._container: OutputContainer = container
+        if self.like.start_timecode is not None:
+            container.metadata["timecode"] = str(self.like.start_timecode)
+        self._video = self._add_picture()
+        self._audio = None if self._sound is None else self._add_sound()
+        tags = replace(self._tags, full_range=self._full_range)
+        self._convert = RgbConverter(tags, self._lines, self._pix_fmt)
+        container.start_encoding()
+
+    def _add_picture(self) -> VideoStream:
+        name = "libx264" if self._codec == "h264" else "prores_ks"
+        stream: Any = self._container.add_stream(
+            name, rate=self.like.rate.value, options=self._options
+        )
+        context = stream.codec_context
+        context.width, context.height = self.like.width, self.like.height
+        context.pix_fmt = self._pix_fmt
+        context.time_base = self._tick
+        context.sample_aspect_ratio = self.like.sample_aspect
+        context.color_primaries = self._tags.primaries
+        context.color_trc = self._tags.transfer
+        context.colorspace = self._tags.matrix
+        context.color_range = 2 if self._full_range else 1
+        context.gop_size = min(2 * max(self.like.rate.nominal, 1), 250)
+        context.thread_type = "AUTO"
+        video: VideoStream = stream
+        return video
+
+    def _add_sound(self) -> AudioStream:
+        name = "aac" if self._format == "mp4" else "pcm_s24le"
+        stream: Any = self._container.add_stream(name, rate=_SOUND_RATE, layout="mono")
+        if name == "aac":
+            stream.codec_context.bit_rate = 192_000
+        audio: AudioStream = stream
+        return audio
+
+    def _write_sound(self, until: int, *, last: bool) -> None:
+        """Add sound up to sample `until` at 48 kHz, in whole blocks unless it is the last."""
+        import av
+
+        if self._sound is None or self._audio is None:
+            return
+        while self._sound_at < until if last else self._sound_at + _SOUND_BLOCK <= until:
+            end = min(self._sound_at + _SOUND_BLOCK, until)
+            block = self._sound.samples[self._sound_at : end]
+            block = np.pad(block, (0, end - self._sound_at - len(block)))[np.newaxis]
+            if self._format == "mp4":
+                piece = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+            else:
+                # 24 bits in the upper part of 32, as FFmpeg's encoder takes them.
+                whole = np.clip(np.rint(block * 2.0**23), -(2**23), 2**23 - 1)
+                piece = av.AudioFrame.from_ndarray(
+                    whole.astype(np.int32) << 8, format="s32", layout="mono"
+                )
+            piece.sample_rate = _SOUND_RATE
+            piece.pts, piece.time_base = self._sound_at, Fraction(1, _SOUND_RATE)
+            self._container.mux(self._audio.encode(piece))
+            self._sound_at = end
+
+    def _finish(self) -> None:
+        if not self.frames_written:
+            raise MediaError(f"no frame was given for '{self.path}'; nothing is written")
+        self._write_sound(floor(self.duration_s * _SOUND_RATE + Fraction(1, 2)), last=True)
+        self._container.mux(self._video.encode(None))
+        if self._audio is not None:
+            self._container.mux(self._audio.encode(None))
+        self._container.close()
+        self._verify()
+
+    def _verify(self) -> None:
+        """FFmpeg can lose a write error in its last buffer: count what really arrived."""
+        from media.reader import count_pictures
+
+        try:
+            arrived = count_pictures(self._temporary)
+        except MediaError as error:
+            raise output_error(self.path, OSError(errno.ENOSPC, "")) from error
+        if arrived != self.frames_written:
+            raise OutputError(
+                f"'{self.path}' holds {arrived} of {self.frames_written} frames after writing; "
+                "check the disk and write it again"
+            )
+
+    def _abandon_after(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """After an error: let go of the file, whatever FFmpeg still has to say about it."""
+        container = getattr(self, "_container", None)
+        if error is not None and container is not None:
+            with suppress(Exception):
+                container.close()
+        import av.error
+
+        if isinstance(error, av.error.FFmpegError) and not isinstance(error, OSError):
+            raise OutputError(
+                f"cannot write '{self.path}': {error.strerror or error}; choose another codec, "
+                "size or place"
+            ) from error
+
+    @property
+    def _lines(self) -> int:
+        return self.like.stored_lines
+
+    @property
+    def _full_range(self) -> bool:
+        # A ProRes file cannot say that it is full range, so it never is.
+        return bool(self.like.colour.full_range) and self._codec == "h264"
+
+    @property
+    def _tags(self) -> ColourTags:
+        """The source's tags; the matrix is named where a reader could guess another."""
+        colour = self.like.colour
+        used = colour.matrix_for(self._lines)
+        guessable = colour.matrix == 2 and used == colour.matrix_for(self.like.height)
+        return replace(colour, matrix=2 if guessable else used)
+
+
+def _container_for(path: Path, codec: Codec) -> str:
+    form = _CONTAINERS.get(path.suffix.lower())
+    if form is None:
+        raise OutputError(f"cannot write '{path}': name it .mp4, .mov or .mkv")
+    if codec == "prores" and form == "mp4":
+        raise OutputError(f"cannot write ProRes into '{path}'; name it .mov")
+    if codec not in ("h264", "prores"):
+        raise OutputError(f"cannot write '{codec}'; choose h264 or prores")
+    return form
+
+
+def _pix_fmt(like: FootageInfo, codec: Codec) -> str:
+    if codec == "prores":
+        return "yuv422p10le" if like.width % 2 == 0 else "yuv444p10le"
+    # x264 halves the colour of even sizes only.
+    layout = "yuv444p" if like.width % 2 or like.height % 2 else "yuv420p"
+    return layout + ("10le" if bit_depth(like.pix_fmt) > 8 else "")
+
+
+def _tick(like: FootageInfo) -> Fraction:
+    """Unit of time stamps, in seconds: a frame, or the source's own for a variable rate."""
+    if not like.variable_rate:
+        return like.rate.time_of(1)
+    return like.time_base or Fraction(1, 90_000)
