@@ -41,7 +41,7 @@ def open_input(path: Path) -> InputContainer:
     """Open `path` for reading. Raises `MediaError` when it is not sound or picture."""
     check_readable(path)
     try:
-        container = av.open(str(path), "r", metadata_errors="replace")
+        container: InputContainer = av.open(str(path), "r", metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(
             f"'{path}' is not sound or video that can be read; "

@@ -33,8 +33,9 @@ Samples = NDArray[np.float32]
 _GAP_S = Fraction(4, 100)
 _BLOCK = 1 << 18
 # 96 dB Kaiser window, the "kaiser_best" of resampy (J. O. Smith, Digital Audio Resampling).
-_KAISER = {
-    "lowpass_filter_width": 64,
+_HALF_WIDTH = 64
+_KAISER: dict[str, Any] = {
+    "lowpass_filter_width": _HALF_WIDTH,
     "rolloff": 0.9475937167399596,
     "resampling_method": "sinc_interp_kaiser",
     "beta": 14.769656459379492,
@@ -133,7 +134,7 @@ def resample(sound: Sound, rate: int) -> Sound:
     down, up = sound.rate // common, rate // common
     total = -(-len(sound) * up // down)
     # Context on either side: the filter's half width in input samples, in whole cycles.
-    half = int(_KAISER["lowpass_filter_width"] * max(1.0, sound.rate / rate) / 0.9) + 1
+    half = int(_HALF_WIDTH * max(1.0, sound.rate / rate) / 0.9) + 1
     context = -(-half // down) * down
     step = max(_BLOCK // down, 1) * down
     out = np.empty(total, np.float32)

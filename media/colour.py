@@ -54,7 +54,7 @@ def bit_depth(pix_fmt: str) -> int:
     import av
 
     try:
-        return max(part.bits for part in av.VideoFormat(pix_fmt).components)
+        return max(int(part.bits) for part in av.VideoFormat(pix_fmt).components)
     except ValueError:
         return 8
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class FootageInfo:
     frames: int | None
     duration_s: Fraction
     pix_fmt: str = "yuv420p"
-    colour: ColourTags = ColourTags()
+    colour: ColourTags = field(default_factory=ColourTags)
     start_timecode: Timecode | None = None
     has_sound: bool = False
     rotation: int = 0

@@ -217,9 +217,9 @@ class FootageWriter:
 
     def _abandon_after(
         self,
-        kind: type[BaseException] | None,
+        _kind: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        _trace: TracebackType | None,
     ) -> None:
         """After an error: let go of the file, whatever FFmpeg still has to say about it."""
         container = getattr(self, "_container", None)
