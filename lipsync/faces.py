@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync.follow import FaceFollower
-from lipsync.pose import FACE_HEIGHT_MM
-from lipsync.shots import CUT_CHANGE, ContentChange, shot_numbers, smooth_landmarks
+from lipsync.pose import FACE_HEIGHT_MM, Pose
+from lipsync.shots import CUT_CHANGE, ContentChange, NoseWatch, shot_numbers, smooth_landmarks
 from lipsync.track import LANDMARKS, Absence, FaceTrack
 from media.errors import MediaError, NoFaceError
 from media.time import FrameRate
@@ -111,15 +111,16 @@ def build_track(
     total: int | None = None,
 ) -> FaceTrack:
     """Track faces in `frames` as they come; `size` is (width, height) in pixels."""
-    rows, reasons, changes, times = [], [], [], []
+    rows, reasons, changes, times, drifts = [], [], [], [], []
     nothing = np.full((LANDMARKS, 3), np.nan, np.float32)
-    follower, content = FaceFollower(at), ContentChange()
+    follower, content, nose = FaceFollower(at), ContentChange(), NoseWatch()
     try:
         for frame in frames:
             change = content.update(frame.rgb)
             points, reason = follower.step(frame.rgb, cut=change > 0.7 * CUT_CHANGE)
             rows.append(nothing if points is None else points)
             reasons.append(reason)
+            drifts.append(nose.update(frame.rgb, points))
             changes.append(change)
             times.append(float(frame.pts))
             if progress is not None:
@@ -127,21 +128,23 @@ def build_track(
     finally:
         follower.close()
     raw = np.stack(rows) if rows else np.zeros((0, LANDMARKS, 3), np.float32)
-    return _assemble(raw, rate, size, reasons, changes, times, sha256)
+    shot = shot_numbers(np.array(changes, np.float32), raw)
+    drift = np.array(drifts, np.float32).reshape(-1, 2)
+    steady = smooth_landmarks(raw, drift, shot, float(rate))
+    return _assemble(steady, shot, rate, size, reasons, times, sha256)
 
 
 def _assemble(
-    raw: Floats,
+    steady: tuple[Floats, Pose, NDArray[np.bool_]],
+    shot: NDArray[np.int32],
     rate: FrameRate,
     size: tuple[int, int],
     reasons: list[Absence],
-    changes: list[float],
     times: list[float],
     sha256: str,
 ) -> FaceTrack:
-    n = len(raw)
-    shot = shot_numbers(np.array(changes, np.float32), raw)
-    landmarks, pose, present = smooth_landmarks(raw, shot, float(rate))
+    landmarks, pose, present = steady
+    n = len(landmarks)
     angles = np.full((n, 3), np.nan, np.float32)
     scale = np.full(n, np.nan, np.float32)
     angles[present] = pose.angles

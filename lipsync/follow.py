@@ -18,6 +18,7 @@ Pixels = NDArray[np.uint8]
 
 _TILES_EVERY = 6  # frames between thorough searches while nobody is in sight
 _CANDIDATES = 4
+_HOLD = 0.12  # how far a face may leave the middle of its window, in face sizes
 _STRANGER = 5.5  # likeness distance beyond which a face in a new shot is someone else
 
 # Points whose place on the head is the person's own and hardly changes in speech.
@@ -84,7 +85,7 @@ class FaceFollower:
         self._finder, self._mesh = FaceFinder(), FaceMesh()
         self._at = at
         self._who: Likeness | None = None
-        self._box: Box | None = None
+        self._window: Box | None = None
         self._velocity = (0.0, 0.0)
         self._last_seen: Box | None = None
         self._missing = 0
@@ -92,29 +93,38 @@ class FaceFollower:
     def step(self, rgb: Pixels, *, cut: bool) -> tuple[Floats | None, Absence]:
         """The face in the next frame, and why not when None. `cut`: a new shot starts."""
         if cut:
-            self._box = self._last_seen = None
-        points = self._continue(rgb) if self._box is not None else None
+            self._window = self._last_seen = None
+        points = self._continue(rgb) if self._window is not None else None
         reason = Absence.NO_FACE
         if points is None:
+            self._window, self._velocity = None, (0.0, 0.0)
             points, reason = self._search(rgb)
         if points is None:
-            self._box, self._velocity = None, (0.0, 0.0)
             self._missing += 1
             return None, reason
         self._remember(points, rgb)
         return points, Absence.PRESENT
 
     def _continue(self, rgb: Pixels) -> Floats | None:
-        """The face where it was a frame ago, moved on by its velocity."""
-        box = self._box
-        assert box is not None
-        ahead = replace(box, x=box.x + self._velocity[0], y=box.y + self._velocity[1])
-        points = self._mesh.measure(rgb, ahead)
+        """The face where it was a frame ago; the window moves only when it has to.
+
+        The network's answer trembles when its window shifts by a pixel, so the window is held
+        while the face stays near its middle, and the face is settled anew when it moves.
+        """
+        window, last = self._window, self._last_seen
+        assert window is not None
+        assert last is not None
+        ahead = replace(last, x=last.x + self._velocity[0], y=last.y + self._velocity[1])
+        moved = max(abs(ahead.x - window.x), abs(ahead.y - window.y)) > _HOLD * window.size
+        resized = not 1 - _HOLD < last.size / window.size < 1 + _HOLD
+        if moved or resized:
+            self._window = window = ahead
+        points = self._mesh.measure(rgb, window, settle=3 if moved or resized else 1)
         if points is None:
             return None
         now = Box.around(points)
-        jumped = max(abs(now.x - ahead.x), abs(now.y - ahead.y)) > 0.4 * box.size
-        return None if jumped or not 0.6 < now.size / box.size < 1.7 else points
+        jumped = max(abs(now.x - ahead.x), abs(now.y - ahead.y)) > 0.4 * last.size
+        return None if jumped or not 0.6 < now.size / last.size < 1.7 else points
 
     def _search(self, rgb: Pixels) -> tuple[Floats | None, Absence]:
         """Find the person anew among all faces of the picture."""
@@ -151,12 +161,12 @@ class FaceFollower:
 
     def _remember(self, points: Floats, rgb: Pixels) -> None:
         now = Box.around(points)
-        if self._box is not None:
-            self._velocity = (0.6 * (now.x - self._box.x), 0.6 * (now.y - self._box.y))
-        # The window keeps its size while the face's hardly changes: less tremble.
-        held = self._box.size if self._box is not None else now.size
-        size = held if 0.9 < now.size / held < 1.1 else now.size
-        self._box = self._last_seen = replace(now, size=size)
+        if self._window is None:
+            self._window, self._velocity = now, (0.0, 0.0)
+        elif self._last_seen is not None:
+            last = self._last_seen
+            self._velocity = (0.6 * (now.x - last.x), 0.6 * (now.y - last.y))
+        self._last_seen = now
         if self._missing or self._who is None or self._who.seen < 50 or self._who.seen % 10 == 0:
             likeness = Likeness.of(points, rgb)
             self._who = likeness if self._who is None else self._who.joined(likeness)

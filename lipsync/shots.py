@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lipsync.pose import Pose, fit_pose, to_face, to_frame
 
-__all__ = ["CUT_CHANGE", "ContentChange", "shot_numbers", "smooth_landmarks"]
+__all__ = ["CUT_CHANGE", "ContentChange", "NoseWatch", "shot_numbers", "smooth_landmarks"]
 
 Floats = NDArray[np.float32]
 
@@ -26,6 +26,13 @@ _NEIGHBOURS = 3
 
 # Window of the smoothing: long enough for the tracker's noise, short enough for a nod.
 _SMOOTH_S = 0.28
+
+# The nose: stiff, in the middle, never hidden by eyelids, well marked by its shadows.
+NOSE = (6, 197, 195, 5, 4, 1, 2, 98, 327)
+_NOSE_MM = 62.0  # side of the square that is watched
+_NOSE_PIXELS = 64
+# Slower than this (standard deviation, seconds) the landmarks are believed, faster the picture.
+_DRIFT_S = 0.5
 
 # Points that lips and jaw move; everything else on the mesh is smoothed a second time.
 _MOVED_BY_SPEECH = (
@@ -127,6 +134,69 @@ class ContentChange:
         return float((hue.mean() + difference[..., 1].mean() + difference[..., 2].mean()) / 3)
 
 
+class NoseWatch:
+    """Measures how far the nose moves in the picture against its landmarks.
+
+    Consecutive frames are brought to one upright, equal-sized picture of the nose by the
+    landmarks; any shift left between the two is the landmarks' error (phase correlation, C. Kuglin,
+    D. Hines, 1975; cv2.phaseCorrelate, a few hundredths of a pixel).
+    """
+
+    def __init__(self) -> None:
+        self._last: Floats | None = None
+
+    def update(self, rgb: NDArray[np.uint8], landmarks: Floats | None) -> tuple[float, float]:
+        """Shift (x, y) in pixels of the frame since the last call; NaN when unknown.
+
+        `landmarks` float32[478, 3] of this frame, or None, which starts anew.
+        """
+        import cv2
+
+        if landmarks is None:
+            self._last = None
+            return float("nan"), float("nan")
+        pose = fit_pose(landmarks[None])
+        zoom = _NOSE_PIXELS / (_NOSE_MM * float(pose.scale[0]))
+        roll = np.radians(float(pose.angles[0, 2]))
+        linear = zoom * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+        centre = landmarks[list(NOSE), :2].astype(np.float64).mean(0)
+        nose = _look(rgb, linear, centre)
+        last, self._last = self._last, nose
+        if last is None:
+            return float("nan"), float("nan")
+        window = cv2.createHanningWindow((_NOSE_PIXELS, _NOSE_PIXELS), cv2.CV_32F)
+        shift, response = cv2.phaseCorrelate(last, nose, window)
+        moved = np.linalg.solve(linear, np.asarray(shift))
+        # A weak peak or a long way means another picture, not a tremble.
+        if response < 0.15 or float(np.hypot(*shift)) > 0.12 * _NOSE_PIXELS:
+            return 0.0, 0.0
+        return float(moved[0]), float(moved[1])
+
+
+def _look(
+    rgb: NDArray[np.uint8], linear: NDArray[np.float64], centre: NDArray[np.float64]
+) -> Floats:
+    """Grey picture float32[64, 64] of the frame around `centre`, turned and scaled by `linear`."""
+    import cv2
+
+    reach = _NOSE_PIXELS / np.hypot(*linear[0])
+    corner = np.maximum((centre - reach).astype(int), 0)
+    stop = np.maximum((centre + reach).astype(int) + 2, corner + 2)
+    part = rgb[corner[1] : stop[1], corner[0] : stop[0]]
+    if part.size == 0:
+        return np.zeros((_NOSE_PIXELS, _NOSE_PIXELS), np.float32)
+    grey = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
+    if (steps := np.hypot(*linear[0])) < 0.7:
+        grey = cv2.GaussianBlur(grey, (0, 0), 0.4 / steps)
+    shift = (_NOSE_PIXELS - 1) / 2 - linear @ (centre - corner)
+    matrix = np.column_stack([linear, shift])
+    size = (_NOSE_PIXELS, _NOSE_PIXELS)
+    seen = cv2.warpAffine(
+        grey, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(seen, np.float32)
+
+
 def shot_numbers(change: Floats, landmarks: Floats) -> NDArray[np.int32]:
     """Shot of every frame, int32[n] from 0.
 
@@ -162,35 +232,64 @@ def _face_jumps(landmarks: Floats) -> Floats:
 
 
 def smooth_landmarks(
-    landmarks: Floats, shot: NDArray[np.int32], rate: float
+    landmarks: Floats, drift: Floats, shot: NDArray[np.int32], rate: float
 ) -> tuple[Floats, Pose, NDArray[np.bool_]]:
-    """Landmarks with the tracker's tremble taken out and the lips left alone.
+    """Landmarks with the tracker's tremble taken out, heads and lips as quick as they are.
 
-    Head pose (and the face apart from mouth and jaw) goes through a Savitzky-Golay filter
-    of second order over 0.28 s (A. Savitzky, M. Golay, Anal. Chem. 36, 1964): no lag, and
-    nods keep their height. Lips and jaw keep every frame's own measure relative to the head.
-    Works on each unbroken stretch of one shot. `landmarks` float32[n, 478, 3] with NaN where
-    absent; returns the like, the pose of the present frames, and bool[n] present.
+    A filter cannot tell a nod from noise, but the picture can: `drift` float32[n, 2] is how far
+    (pixels of the frame) the nose moved against its landmarks since the frame before, as
+    `NoseWatch` saw it. Its sum, without its slow part, is the tremble, and is taken off.
+    Rotation, scale and the face apart from mouth and jaw go through a Savitzky-Golay filter
+    of second order over 0.28 s (A. Savitzky, M. Golay, Anal. Chem. 36, 1964): no lag. Lips and jaw
+    keep every frame's own measure relative to the head. Each unbroken stretch of one shot is
+    treated alone.
+
+    `landmarks` float32[n, 478, 3] with NaN where absent; returns the like, the pose of the present
+    frames, and bool[n] present.
     """
     present = np.isfinite(landmarks[:, 0, 0])
     out = landmarks.copy()
-    rotations, scales, places = [], [], []
+    poses = []
     for start, stop in _stretches(present, shot):
-        part = landmarks[start:stop]
-        raw = fit_pose(part)
-        pose = _smooth_pose(raw, rate)
-        face = to_face(part, raw)
-        still = np.ones(face.shape[1], bool)
-        still[list(_MOVED_BY_SPEECH)] = False
-        face[:, still] = _savgol(face[:, still], rate)
-        out[start:stop] = to_frame(face, pose)
-        rotations.append(pose.rotation)
-        scales.append(pose.scale)
-        places.append(pose.place)
-    if not rotations:
+        part = landmarks[start:stop].copy()
+        part[..., :2] += _tremble(drift[start:stop], rate)[:, None]
+        out[start:stop], pose = _smooth_stretch(part, rate)
+        poses.append(pose)
+    if not poses:
         return out, Pose(np.zeros((0, 3, 3)), np.zeros(0), np.zeros((0, 3))), present
-    pose = Pose(np.concatenate(rotations), np.concatenate(scales), np.concatenate(places))
+    pose = Pose(
+        np.concatenate([p.rotation for p in poses]),
+        np.concatenate([p.scale for p in poses]),
+        np.concatenate([p.place for p in poses]),
+    )
     return out, pose, present
+
+
+def _smooth_stretch(part: Floats, rate: float) -> tuple[Floats, Pose]:
+    raw = fit_pose(part)
+    face = to_face(part, raw)
+    still = np.ones(face.shape[1], bool)
+    still[list(_MOVED_BY_SPEECH)] = False
+    face[:, still] = _savgol(face[:, still], rate)
+    rotation, scale = _smooth_rotation(raw.rotation, rate), np.exp(_savgol(np.log(raw.scale), rate))
+    # The head turns and grows about the nose, whose place in the picture is known best.
+    nose = part[:, NOSE].mean(1)
+    arm = np.einsum("nij,nj->ni", rotation, face[:, NOSE].mean(1)) * scale[:, None]
+    pose = Pose(rotation, scale, nose - arm)
+    return to_frame(face, pose), pose
+
+
+def _tremble(drift: Floats, rate: float) -> NDArray[np.float64]:
+    """What to add to landmarks so that they keep to the picture, float64[n, 2] pixels."""
+    from scipy.ndimage import gaussian_filter1d
+
+    known = np.where(np.isfinite(drift), drift, 0.0).astype(np.float64)
+    known[:1] = 0.0
+    walk = np.cumsum(known, axis=0)
+    if len(walk) < 3:
+        return np.zeros_like(walk)
+    # Mirrored about its ends, a steady walk stays steady there.
+    return np.asarray(walk - gaussian_filter1d(walk, _DRIFT_S * rate, axis=0, mode="mirror"))
 
 
 def _stretches(present: NDArray[np.bool_], shot: NDArray[np.int32]) -> list[tuple[int, int]]:
@@ -200,14 +299,12 @@ def _stretches(present: NDArray[np.bool_], shot: NDArray[np.int32]) -> list[tupl
     return [(a, b) for a, b in itertools.pairwise(edges) if b > a and label[a] >= 0]
 
 
-def _smooth_pose(pose: Pose, rate: float) -> Pose:
-    mixed = _savgol(pose.rotation, rate)
+def _smooth_rotation(rotation: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    u, _, vt = np.linalg.svd(_savgol(rotation, rate))
     # Back to the nearest rotation.
-    u, _, vt = np.linalg.svd(mixed)
     flip = np.ones((len(u), 3))
     flip[:, 2] = np.sign(np.linalg.det(u @ vt))
-    rotation = (u * flip[:, None]) @ vt
-    return Pose(rotation, np.exp(_savgol(np.log(pose.scale), rate)), _savgol(pose.place, rate))
+    return np.asarray((u * flip[:, None]) @ vt)
 
 
 def _savgol(values: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
