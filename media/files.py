@@ -65,7 +65,10 @@ def atomic_path(target: Path, *, suffix: str | None = None) -> Iterator[Path]:
     about some other file is the block's own trouble and passes through.
     """
     target = Path(target)
-    _check_place(target)
+    try:
+        _check_place(target)
+    except OSError as error:
+        raise output_error(target, error) from error
     ending = target.suffix if suffix is None else suffix
     # The stem is cut so that a long but legal target cannot make an illegal temporary name.
     temporary = target.with_name(f".{target.stem[:48]}.{secrets.token_hex(6)}{ending}")

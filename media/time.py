@@ -81,7 +81,10 @@ class FrameRate:
 
 @dataclass(frozen=True, slots=True)
 class Timecode:
-    """A frame count since midnight, shown as HH:MM:SS:FF (`;` before FF when drop-frame)."""
+    """A frame count since midnight, shown as HH:MM:SS:FF (`;` before FF when drop-frame).
+
+    Labels start again at midnight, as on the clock of a recorder; `frames` goes on counting.
+    """
 
     frames: int
     rate: FrameRate
@@ -106,7 +109,7 @@ class Timecode:
             raise MediaError(f"'{text}' is not a timecode; write HH:MM:SS:FF")
         hours, minutes, seconds, frames = (int(match[i]) for i in (1, 2, 3, 5))
         drop = match[4] in ";,"
-        if minutes > 59 or seconds > 59 or frames >= rate.nominal:
+        if hours > 23 or minutes > 59 or seconds > 59 or frames >= rate.nominal:
             raise MediaError(f"timecode {text} does not exist at {rate} frames a second")
         skipped = rate.nominal // 15 if drop else 0
         if drop and minutes % 10 and seconds == 0 and frames < skipped:
@@ -136,4 +139,4 @@ class Timecode:
         seconds, frame = divmod(count, nominal)
         minutes, seconds = divmod(seconds, 60)
         hours, minutes = divmod(minutes, 60)
-        return f"{hours:02}:{minutes:02}:{seconds:02}{';' if self.drop else ':'}{frame:02}"
+        return f"{hours % 24:02}:{minutes:02}:{seconds:02}{';' if self.drop else ':'}{frame:02}"
