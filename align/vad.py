@@ -1,0 +1,133 @@
+"""Where somebody speaks: silero-vad (MIT) through ONNX Runtime, without torch.
+
+`speech_probability` gives one number per 32 ms; `speech_spans` turns them into stretches
+of speech; `pieces_at_pauses` cuts long sounds where it is quiet.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from media.errors import NoSpeechError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from media.audio import Sound
+
+__all__ = ["FRAME_S", "pieces_at_pauses", "require_speech", "speech_probability", "speech_spans"]
+
+RATE = 16000
+_FRAME = 512
+_CONTEXT = 64
+FRAME_S = _FRAME / RATE
+_BLOCK_S = 60
+_SPEAKS = 0.5
+_QUIET = 0.35
+_SHORTEST_PAUSE_S = 0.25
+_SHORTEST_SPEECH_S = 0.1
+_MARGIN_S = 0.06
+# Less than this in all is a click or a chance, not a word.
+_LEAST_SPEECH_S = 0.16
+
+
+@cache
+def _session() -> Any:
+    import onnxruntime
+
+    from align._weights import silero_path
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        str(silero_path()), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def speech_probability(sound: Sound) -> NDArray[np.float32]:
+    """Probability of speech in each 32 ms frame of `sound`: float32[ceil(duration / 0.032)].
+
+    Works through the sound a minute at a time, so memory does not grow with its length.
+    """
+    from media.audio import resample
+
+    state = np.zeros((2, 1, 128), dtype=np.float32)
+    before = np.zeros(_CONTEXT, dtype=np.float32)
+    rate = np.array(RATE, dtype=np.int64)
+    found: list[float] = []
+    block = sound.rate * _BLOCK_S // 4 * 4
+    for at in range(0, len(sound.samples), block):
+        part = resample(type(sound)(sound.samples[at : at + block], sound.rate), RATE).samples
+        part = np.pad(part, (0, -len(part) % _FRAME))
+        for i in range(0, len(part), _FRAME):
+            frame = np.concatenate([before, part[i : i + _FRAME]])[None]
+            output, state = _session().run(None, {"input": frame, "state": state, "sr": rate})
+            before = frame[0, -_CONTEXT:]
+            found.append(float(output[0, 0]))
+    return np.asarray(found, dtype=np.float32)
+
+
+def speech_spans(
+    probability: NDArray[np.float32], duration_s: float
+) -> tuple[tuple[float, float], ...]:
+    """Stretches of speech in seconds, widened by a small margin, pauses over 0.25 s kept.
+
+    Starts above 0.5 and ends below 0.35 (hysteresis), as silero's authors recommend.
+    """
+    spans: list[list[float]] = []
+    speaking = False
+    for index, value in enumerate(probability):
+        time = index * FRAME_S
+        if not speaking and value >= _SPEAKS:
+            speaking = True
+            if spans and time - spans[-1][1] < _SHORTEST_PAUSE_S:
+                continue
+            spans.append([time, time])
+        elif speaking and value < _QUIET:
+            speaking = False
+        if speaking:
+            spans[-1][1] = time + FRAME_S
+    return tuple(
+        (max(0.0, a - _MARGIN_S), min(duration_s, b + _MARGIN_S))
+        for a, b in spans
+        if b - a >= _SHORTEST_SPEECH_S and a < duration_s
+    )
+
+
+def require_speech(spans: tuple[tuple[float, float], ...], duration_s: float) -> None:
+    """Raise `NoSpeechError` when `spans` hold too little to be even one word."""
+    if sum(b - a - 2 * _MARGIN_S for a, b in spans) < _LEAST_SPEECH_S:
+        raise NoSpeechError(
+            f"nobody speaks in this sound ({duration_s:.1f} s); choose a recording of speech"
+        )
+
+
+def pieces_at_pauses(
+    spans: tuple[tuple[float, float], ...],
+    duration_s: float,
+    probability: NDArray[np.float32],
+    longest_s: float = 20.0,
+) -> tuple[tuple[float, float], ...]:
+    """Cut the whole sound into pieces of at most about `longest_s`, in the middles of pauses.
+
+    The pieces cover the sound from 0 to `duration_s`; the longest pause in the last
+    half of the allowed length is chosen; speech without pauses is cut at the frame least
+    like speech.
+    """
+    pauses = [(b, a) for (_, b), (a, _) in zip(spans, spans[1:], strict=False)]
+    cuts = [0.0]
+    while duration_s - cuts[-1] > longest_s:
+        low, high = cuts[-1] + 0.4 * longest_s, cuts[-1] + longest_s
+        inside = [p for p in pauses if low <= 0.5 * (p[0] + p[1]) <= high]
+        if inside:
+            start, end = max(inside, key=lambda p: p[1] - p[0])
+            cuts.append(0.5 * (start + end))
+        else:
+            first, last = int(low / FRAME_S), max(int(high / FRAME_S), int(low / FRAME_S) + 1)
+            quietest = first + int(np.argmin(probability[first:last]))
+            cuts.append((quietest + 0.5) * FRAME_S)
+    return tuple(zip(cuts, [*cuts[1:], duration_s], strict=True))
