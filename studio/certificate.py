@@ -1,0 +1,256 @@
+"""The certificate that signs Content Credentials: the production's own, or a local one.
+
+Set `WILDLINE_SIGN_CERT` (PEM chain, signer first) and `WILDLINE_SIGN_KEY` (PEM, not
+encrypted) to sign with a real certificate. Without them a chain of two (a local authority
+and a signer under it, ECDSA P-256) is made on first use in the user's data folder, keys
+readable by their owner alone. A local chain proves that a file was not changed since this
+production signed it; it does not prove to strangers who the production is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from media.errors import ProvenanceError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.x509 import Certificate
+
+__all__ = ["Identity", "load_identity", "user_data_dir"]
+
+CERT_ENV, KEY_ENV, DATA_ENV = "WILDLINE_SIGN_CERT", "WILDLINE_SIGN_KEY", "WILDLINE_DATA"
+_LIFE = timedelta(days=3650)
+_CHAIN, _KEY = "signer-chain.pem", "signer-key.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A certificate chain (PEM, signer first), its key (PEM) and the algorithm ("es256", ...).
+
+    `local` tells a chain made on this machine from one that was configured.
+    """
+
+    chain: str
+    key: str
+    algorithm: str
+    local: bool
+
+    def __repr__(self) -> str:
+        return f"Identity({self.subject!r}, {self.algorithm}, local={self.local})"  # no key
+
+    @property
+    def authority(self) -> str:
+        """The last certificate of the chain (PEM): the anchor its signatures lead to."""
+        marker = "-----BEGIN CERTIFICATE-----"
+        return marker + self.chain.rpartition(marker)[2]
+
+    @property
+    def subject(self) -> str:
+        """The signer's name as the certificate gives it."""
+        from cryptography import x509
+
+        return x509.load_pem_x509_certificate(self.chain.encode()).subject.rfc4514_string()
+
+
+def user_data_dir() -> Path:
+    """The folder for what must be kept: `WILDLINE_DATA`, or the system's own. Not made here."""
+    import platformdirs
+
+    chosen = os.environ.get(DATA_ENV)
+    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("wildline"))
+
+
+def load_identity(cert: Path | None = None, key: Path | None = None) -> Identity:
+    """The configured identity (arguments, then environment), or the local one.
+
+    Raises `ProvenanceError` when certificate and key cannot be read, do not belong together,
+    have expired, or when the local ones cannot be made.
+    """
+    cert = cert or _from_environment(CERT_ENV)
+    key = key or _from_environment(KEY_ENV)
+    if (cert is None) != (key is None):
+        raise ProvenanceError(
+            f"a signing certificate needs its key and the other way round; set both {CERT_ENV} "
+            f"and {KEY_ENV}"
+        )
+    if cert is not None and key is not None:
+        return _read(cert, key, local=False)
+    folder = user_data_dir() / "certificates"
+    if not (folder / _CHAIN).exists():
+        _make_local(folder)
+    return _read(folder / _CHAIN, folder / _KEY, local=True)
+
+
+def _from_environment(name: str) -> Path | None:
+    value = os.environ.get(name)
+    return Path(value) if value else None
+
+
+def _read(cert: Path, key: Path, *, local: bool) -> Identity:
+    """Read both files and see that they are a pair in date."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        chain, secret = cert.read_text("ascii"), key.read_text("ascii")
+        first = x509.load_pem_x509_certificate(chain.encode())
+        private = serialization.load_pem_private_key(secret.encode(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a usable PEM file"
+        raise ProvenanceError(
+            f"the signing certificate {cert} with key {key} cannot be used ({reason}); "
+            "restore both files or remove both to have local ones made anew"
+        ) from error
+    if first.public_key() != private.public_key():
+        raise ProvenanceError(
+            f"the signing key {key} does not belong to the certificate {cert}; restore the pair"
+        )
+    now = datetime.now(UTC)
+    if not first.not_valid_before_utc <= now <= first.not_valid_after_utc:
+        raise ProvenanceError(
+            f"the signing certificate {cert} is valid from {first.not_valid_before_utc:%Y-%m-%d} "
+            f"to {first.not_valid_after_utc:%Y-%m-%d} only; renew it"
+        )
+    return Identity(chain, secret, _algorithm(private, cert), local)
+
+
+def _algorithm(key: object, cert: Path) -> str:
+    """The C2PA name of the algorithm that goes with a key."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        by_size = {256: "es256", 384: "es384", 521: "es512"}
+        if key.curve.key_size in by_size:
+            return by_size[key.curve.key_size]
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return "ed25519"
+    if isinstance(key, rsa.RSAPrivateKey):
+        return "ps256"
+    raise ProvenanceError(
+        f"the key of {cert} is of a kind that Content Credentials do not know; use ECDSA P-256"
+    )
+
+
+# --- the local chain -------------------------------------------------------------------------
+
+
+def _make_local(folder: Path) -> None:
+    """Write a fresh chain and key. The authority's own key is not kept: it signs once."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    signer_key = ec.generate_private_key(ec.SECP256R1())
+    authority = _authority(authority_key)
+    signer = _signer(signer_key, authority, authority_key)
+    pem = serialization.Encoding.PEM
+    secret = signer_key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write(folder / _KEY, secret, 0o600)
+        _write(folder / _CHAIN, signer.public_bytes(pem) + authority.public_bytes(pem), 0o644)
+    except OSError as error:
+        raise ProvenanceError(
+            f"the local signing certificate cannot be written to {folder} ({error.strerror}); "
+            f"make the folder writable or set {DATA_ENV} to one that is"
+        ) from error
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Whole, and with its permissions from the first byte on."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if stat.S_IMODE(path.stat().st_mode) & ~mode:
+        path.chmod(mode)
+
+
+def _authority(key: EllipticCurvePrivateKey) -> Certificate:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
+    usage = _usage(sign_certificates=True)
+    return (
+        _builder("Wildline local authority", key)
+        .issuer_name(_name("Wildline local authority"))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _signer(
+    key: EllipticCurvePrivateKey, authority: Certificate, authority_key: EllipticCurvePrivateKey
+) -> Certificate:
+    """The certificate profile that C2PA 2.x asks of a signer (section 14.5)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+    return (
+        _builder("Wildline local signer", key)
+        .issuer_name(authority.subject)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False)
+        .add_extension(issuer, critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+
+
+def _builder(common_name: str, key: EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    from cryptography import x509
+
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(common_name))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))  # clocks differ
+        .not_valid_after(now + _LIFE)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _name(common_name: str) -> x509.Name:
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Wildline (self-signed)"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=not sign_certificates,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
