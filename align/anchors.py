@@ -12,6 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from align.normalise import normalise
@@ -80,7 +81,7 @@ def _positions(own: int, heard: int, blocks: list[tuple[int, int, int]]) -> list
         known += [(a + i, float(b + i)) for i in range(size)]
     known.append((own, float(heard)))
     places: list[float] = []
-    for (left, at), (right, to) in zip(known, known[1:], strict=False):
+    for (left, at), (right, to) in pairwise(known):
         gap = right - left
         places += [at + (to - at) * (i + 1) / gap for i in range(gap - 1)]
         if right < own:

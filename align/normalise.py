@@ -419,7 +419,7 @@ def _word(match: re.Match[str]) -> list[Piece] | None:
 
 
 def _symbol(match: re.Match[str]) -> list[Piece]:
-    return _Pieces(match).say(SYMBOLS[match[0]])
+    return _Pieces(match).say(tuple(SYMBOLS[match[0]].split()))
 
 
 def _dash(match: re.Match[str]) -> list[Piece]:
@@ -460,24 +460,33 @@ def _rules() -> tuple[tuple[re.Pattern[str], _Rule], ...]:
         (r"([0-9]{1,2})[/.]([0-9]{1,2})[/.]([0-9]{4}|[0-9]{2})(?![0-9])", _slashed_date),
         (rf"{day}\s+(?:(?P<of>of)\s+)?{month}", _day_month),
         (rf"{month}\s+{day}(?![0-9:.,/%]*[0-9%])(?!\s?(?:{_UNIT}){_END})", _month_day),
-        (rf"(?P<clock>(?P<h>[0-9]{{1,2}}):(?P<m>[0-9]{{2}})(?::(?P<s>[0-9]{{2}}))?)(?![0-9:]){half}?", _time),
+        (
+            rf"(?P<clock>(?P<h>[0-9]{{1,2}}):(?P<m>[0-9]{{2}})(?::(?P<s>[0-9]{{2}}))?)(?![0-9:]){half}?",
+            _time,
+        ),
         (rf"(?P<h>[0-9]{{1,2}}){half}", _hour),
         (rf"(?P<sign>US\$|[$£€¥])\s?(?P<n>{_NUM})(?P<scale>\s?(?:{_SCALE}){_END})?", _money),
         (r"'?([0-9]{4}|[2-9]0)'?s\b", _decade),
         (r"([0-9][0-9,]*)(?:st|nd|rd|th)\b", _ordinal),
-        (r"(?:\+?1[ -])?\(?[0-9]{3}\)?[ -][0-9]{3}-[0-9]{4}(?![0-9])|[0-9]{3}-[0-9]{4}(?![0-9])", _telephone),
+        (
+            r"(?:\+?1[ -])?\(?[0-9]{3}\)?[ -][0-9]{3}-[0-9]{4}(?![0-9])|[0-9]{3}-[0-9]{4}(?![0-9])",
+            _telephone,
+        ),
         (r"([0-9]{4})\s?[-–—]\s?([0-9]{4}|[0-9]{2})(?![0-9])", _year_range),
         (rf"({_NUM})[-–—]({_NUM})(?![0-9]){unit}", _range),
         (rf"(?:(?P<n>[0-9]+)\s?)?(?P<f>[½¼¾⅓⅔⅛]){unit}", _mixed_fraction),
         (rf"(?:(?P<n>[0-9]+)\s)?(?P<f>[0-9]{{1,4}}/[0-9]{{1,4}})(?![0-9/]){unit}", _mixed_fraction),
         (r"[0-9]+(?:\.[0-9]+){2,}", _version),
         (rf"(?P<sign>(?<![\w.])[-+])?(?P<n>{_NUM}){unit}(?![A-Za-z])", _plain_number),
-        (r"(?=[A-Za-z-]*[0-9])(?=[0-9-]*[A-Za-z])[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*", _letters_and_digits),
+        (
+            r"(?=[A-Za-z-]*[0-9])(?=[0-9-]*[A-Za-z])[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*",
+            _letters_and_digits,
+        ),
         (rf"(?P<sign>)(?P<n>{_NUM})(?P<unit>)", _plain_number),
         (r"([A-Z][a-z]+|[a-z]+|e\.g|i\.e)\.", _abbreviation),
         (r"(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![\w']))?", _initials),
         (r"([B-HJ-Z])\.(?=\s+[A-Z])", _initial),
-        (rf"[IVX]+\b(?!['-])", _roman),
+        (r"[IVX]+\b(?!['-])", _roman),
         (r"(?:'(?=(?:em|tis|twas|til|cause|bout|round|n)\b))?" + _WORD + r"(?:'(?!\w))?", _word),
         (r"-{2,3}|(?<=\s)[-–](?=\s)", _dash),
         (r"\.{2,}", _dots),

@@ -17,11 +17,13 @@ __all__ = [
     "year",
 ]
 
-_ONES = (
+_ONES_TEXT = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_ONES = _ONES_TEXT.split()
+_TENS_TEXT = "zero ten twenty thirty forty fifty sixty seventy eighty ninety"
+_TENS = _TENS_TEXT.split()
 _SCALES = ("", "thousand", "million", "billion", "trillion", "quadrillion")
 _ORDINALS = {
     "one": "first",
@@ -80,7 +82,7 @@ def cardinal(text: str) -> tuple[str, ...]:
 
 
 def ordinal(text: str) -> tuple[str, ...]:
-    """"21" is twenty first; digit-by-digit numbers keep their last digit as an ordinal."""
+    """ "21" is twenty first; digit-by-digit numbers keep their last digit as an ordinal."""
     *head, last = cardinal(text)
     if last in _ORDINALS:
         last = _ORDINALS[last]
@@ -90,7 +92,7 @@ def ordinal(text: str) -> tuple[str, ...]:
 
 
 def decimal(text: str) -> tuple[str, ...]:
-    """"3.14" is three point one four; without a point the same as `cardinal`."""
+    """ "3.14" is three point one four; without a point the same as `cardinal`."""
     whole, dot, part = text.partition(".")
     if not dot:
         return cardinal(whole)
@@ -115,7 +117,7 @@ def year(text: str) -> tuple[str, ...]:
 
 
 def decade(text: str) -> tuple[str, ...]:
-    """"1960" (from "1960s") is nineteen sixties, "60" is sixties."""
+    """ "1960" (from "1960s") is nineteen sixties, "60" is sixties."""
     words = year(text) if len(text) == 4 else cardinal(text)
     *head, last = words
     if last.endswith("y"):
@@ -124,7 +126,7 @@ def decade(text: str) -> tuple[str, ...]:
 
 
 def fraction(top: str, bottom: str) -> tuple[str, ...]:
-    """"3/4" is three quarters, "1/2" one half, "2/3" two thirds, "7/100" seven over one hundred."""
+    """Three quarters for 3/4, one half for 1/2; beyond twentieths seven over ninety nine."""
     below = int(bottom)
     many = int(top) != 1
     if below == 2:

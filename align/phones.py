@@ -29,8 +29,10 @@ __all__ = [
     "without_stress",
 ]
 
-VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
-CONSONANTS = frozenset("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
+_VOWELS_TEXT = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"
+VOWELS = frozenset(_VOWELS_TEXT.split())
+_CONSONANTS_TEXT = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH"
+CONSONANTS = frozenset(_CONSONANTS_TEXT.split())
 ARPABET = VOWELS | CONSONANTS
 
 _STRESS = {"ˈ": "1", "ˌ": "2"}

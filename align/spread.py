@@ -35,7 +35,7 @@ def _loud(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
     floor, top = np.percentile(level, 5), np.percentile(level, 95)
     loud = level > floor + 0.3 * (top - floor)
     chosen = np.flatnonzero(loud) if top - floor > 10 and loud.sum() > 3 else np.arange(count)
-    return chosen * _HOP_S
+    return np.asarray(chosen * _HOP_S, dtype=np.float64)
 
 
 def spread(sound: Sound, script: Script) -> Timing:

@@ -187,7 +187,10 @@ def _dictionary_ipa(pieces: list[Piece]) -> list[str]:
     # A space around every token keeps the tokeniser's tokens one to one with ours.
     tokens = _g2p()(" ".join(p.text for p in pieces))[1]
     if len(tokens) == len(pieces):
-        return [_clean(t.phonemes) if p.kind != "punct" else "" for t, p in zip(tokens, pieces)]
+        return [
+            _clean(t.phonemes) if p.kind != "punct" else ""
+            for t, p in zip(tokens, pieces, strict=True)
+        ]
     return [_clean(_g2p()(p.text)[0]) if p.kind != "punct" else "" for p in pieces]
 
 
@@ -235,7 +238,7 @@ def speakable(text: str, lexicon: Mapping[str, str] | None = None) -> Script:
     words: list[SpokenWord] = []
     kokoro: list[str] = []
     owner: list[int] = []
-    for piece, ipa in zip(pieces, ipas):
+    for piece, ipa in zip(pieces, ipas, strict=True):
         if piece.kind == "punct":
             _append_mark(piece.text, kokoro, owner)
             continue
@@ -251,9 +254,7 @@ def speakable(text: str, lexicon: Mapping[str, str] | None = None) -> Script:
         words.append(SpokenWord(written, piece.text, phones, ipa, piece.start, piece.end))
     if not words:
         raise TextError(_nothing(text, spoken.dropped))
-    return Script(
-        tuple(words), text, "".join(kokoro), tuple(owner), spoken.dropped, tuple(spelt)
-    )
+    return Script(tuple(words), text, "".join(kokoro), tuple(owner), spoken.dropped, tuple(spelt))
 
 
 def _undivided_by_lexicon(pieces: tuple[Piece, ...], own: dict[str, str]) -> Iterator[Piece]:

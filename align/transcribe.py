@@ -147,9 +147,7 @@ def _recognise(
         )
         start = words[0].start_s if words else offset_s
         end = words[-1].end_s if words else end_s
-        segments.append(
-            Segment(s.text.strip(), start, end, words, s.avg_logprob, s.no_speech_prob)
-        )
+        segments.append(Segment(s.text.strip(), start, end, words, s.avg_logprob, s.no_speech_prob))
     return segments
 
 

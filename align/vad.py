@@ -7,6 +7,7 @@ of speech; `pieces_at_pauses` cuts long sounds where it is quiet.
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,7 +119,7 @@ def pieces_at_pauses(
     half of the allowed length is chosen; speech without pauses is cut at the frame least
     like speech.
     """
-    pauses = [(b, a) for (_, b), (a, _) in zip(spans, spans[1:], strict=False)]
+    pauses = [(b, a) for (_, b), (a, _) in pairwise(spans)]
     cuts = [0.0]
     while duration_s - cuts[-1] > longest_s:
         low, high = cuts[-1] + 0.4 * longest_s, cuts[-1] + longest_s

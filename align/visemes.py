@@ -155,7 +155,7 @@ def to_rate(span: Span, rate: FrameRate) -> tuple[int, int]:
 
 def _frame_middles(rate: FrameRate, n_frames: int) -> NDArray[np.float64]:
     step = 1.0 / float(rate)
-    return (np.arange(n_frames) + 0.5) * step
+    return np.asarray((np.arange(n_frames) + 0.5) * step, dtype=np.float64)
 
 
 def closures(timing: Timing, rate: FrameRate, n_frames: int) -> NDArray[np.bool_]:
@@ -217,7 +217,7 @@ def curves(timing: Timing, rate: FrameRate, n_frames: int) -> NDArray[np.float32
         # Anticipation is slower than release: lips prepare early and let go fast.
         away = middles - 0.5 * (start + end)
         reach = np.where(away < 0, 0.06, 0.05) + 0.35 * (end - start)
-        weight = t.dominance * np.exp(-np.abs(away / reach) ** 1.5 * 1.5)
+        weight = t.dominance * np.exp(-(np.abs(away / reach) ** 1.5) * 1.5)
         values = (t.opening, t.width, t.roundness, float(t.closure), float(t.teeth), t.tongue)
         total += weight
         shape += weight[:, None] * np.asarray(values)
@@ -229,5 +229,3 @@ def curves(timing: Timing, rate: FrameRate, n_frames: int) -> NDArray[np.float32
     quiet = silent_frames(timing, rate, n_frames) & ~shut
     shape[quiet, 0] = 0.0
     return np.clip(shape, 0.0, 1.0).astype(np.float32)
-
-

@@ -14,9 +14,10 @@ __all__ = [
     "UNITS",
 ]
 
-_MONTH_NAMES = (
+_MONTH_NAMES_TEXT = (
     "January February March April May June July August September October November December"
-).split()
+)
+_MONTH_NAMES = _MONTH_NAMES_TEXT.split()
 MONTHS = {name.lower(): name for name in _MONTH_NAMES} | {
     name[:3].lower(): name for name in _MONTH_NAMES
 }
@@ -107,7 +108,7 @@ SYMBOLS = {
     "=": "equals",
     "@": "at",
     "×": "times",
-    "÷": "divided by".split()[0],
+    "÷": ["divided", "by"][0],
     "°": "degrees",
     "$": "dollars",
     "£": "pounds",
@@ -115,8 +116,8 @@ SYMBOLS = {
     "¥": "yen",
     "#": "number",
     "§": "section",
-    "<": "less",
-    ">": "greater",
+    "<": "less than",
+    ">": "greater than",
 }
 # Written with a full stop. St, Dr, No, p and the like depend on their neighbours and are
 # settled by the rule itself; their entries here only say that they exist.
@@ -214,14 +215,16 @@ ROMAN = {
     "XXII": 22,
     "XXIII": 23,
 }
-NUMBERED = frozenset(
-    "war chapter part act scene volume book type phase mark class saturn title article section "
-    "episode stage level table figure appendix channel division corps reel".split()
+_NUMBERED_TEXT = (
+    "war chapter part act scene volume book type phase mark class saturn title article "
+    "section episode stage level table figure appendix channel division corps reel"
 )
-KINGLY = frozenset(
+NUMBERED = frozenset(_NUMBERED_TEXT.split())
+_KINGLY_TEXT = (
     "henry edward george william richard charles james john louis philip elizabeth mary pope "
-    "paul pius benedict francis leo gregory clement alexander nicholas peter catherine frederick "
-    "wilhelm napoleon ferdinand alfonso carlos gustav christian ramesses rameses ptolemy otto "
-    "innocent urban boniface xavier victor umberto albert baldwin leopold haakon olav ivan "
-    "constantine justinian theodosius vladimir boris malcolm robert david".split()
+    "paul pius benedict francis leo gregory clement alexander nicholas peter catherine "
+    "frederick wilhelm napoleon ferdinand alfonso carlos gustav christian ramesses rameses "
+    "ptolemy otto innocent urban boniface xavier victor umberto albert baldwin leopold haakon "
+    "olav ivan constantine justinian theodosius vladimir boris malcolm robert david"
 )
+KINGLY = frozenset(_KINGLY_TEXT.split())

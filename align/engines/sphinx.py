@@ -24,8 +24,6 @@ from align.timing import Span, Timing
 from media.errors import AlignError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from align.text import Script
     from media.audio import Sound
 
