@@ -1,0 +1,388 @@
+"""Timing and sound of a line -> the lip shapes this person would make, frame by frame.
+
+    model = MotionModel.fit([MotionExample(timing, sound, shapes, rate), ...])
+    shapes = model.predict(new_timing, new_sound, rate, n)      # float32[n, 7], LIP_FEATURES
+
+Fitted in seconds on the person's own footage: kernel ridge regression from a window of
+visemes and mel cepstra, its strength chosen on held-out stretches. Two things never depend on
+the regression: the lips are shut on every p, b, m and in silence (from the timing), and
+the amount of movement equals the person's own (`articulation` scales it). Footage without
+understood speech still gives a model: dominance curves in the person's measured ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align import visemes
+from lipsync._kernel import KernelFit, fit_kernel
+from lipsync._speech import STEPS_PER_S, cepstra, viseme_track, windows
+from lipsync.crop import LIP_FEATURES
+from media.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from align.timing import Timing
+    from media.audio import Sound
+    from media.time import FrameRate
+
+__all__ = [
+    "MotionExample",
+    "MotionModel",
+    "closed_below",
+    "closures",
+    "in_sync",
+    "picture_lead",
+    "silence",
+]
+
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+OPENING, WIDTH, HEIGHT = (LIP_FEATURES.index(n) for n in ("opening", "width", "outer_height"))
+
+#: Lips run ahead of the sound they make: middle of what a frame shows, in seconds of sound.
+NATURAL_LEAD_S = 0.04
+#: Pictures further than this from the natural lead are out of sync with their sound.
+IN_SYNC_S = 0.08
+#: Speech needed to learn from; less gives dominance curves.
+ENOUGH_SPEECH_S = 6.0
+#: Lips stay shut in a pause, but for the time they take to close after the last sound and
+#: to part before the next (people draw breath and take the first vowel's shape early; measured
+#: on two speakers: half the frames 0.25 s ahead of a phrase are open, few 0.4 s ahead).
+CLOSING_S, PARTING_S = 0.1, 0.24
+
+_MOST_FRAMES = 12000
+_BLOCK_S = 3.0
+_FOLDS = 5
+# Half widths of the two windows, the wide one first.
+_REACH_S = (0.2, 0.08)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MotionExample:
+    """A stretch of the person's footage to learn from.
+
+    `shapes` float32[n, 7] as `lipsync.crop.lip_shape` gives them, one row per frame from the
+    first on, NaN where the mouth is not seen; `timing` and `sound` are the footage's own
+    and start with frame 0.
+    """
+
+    timing: Timing | None
+    sound: Sound | None
+    shapes: Floats
+    rate: FrameRate
+
+
+def closures(timing: Timing, rate: FrameRate, n: int) -> Flags:
+    """bool[n]: frames that p, b and m keep shut, at least one for each of them."""
+    return visemes.closures(timing, rate, n)
+
+
+def silence(timing: Timing, rate: FrameRate, n: int) -> Flags:
+    """bool[n]: frames in which nothing is said, so the lips rest shut.
+
+    Gaps too short to close and part in (`CLOSING_S`, `PARTING_S`) belong to the speech around
+    them; the timing's own end is no boundary, nothing is said after it.
+    """
+    middles = (np.arange(n) + 0.5) / float(rate)
+    quiet = np.zeros(n, np.bool_)
+    last = max(timing.duration_s, (n + 1) / float(rate))
+    for gap in replace(timing, duration_s=last).silences():
+        start = gap.start_s + (CLOSING_S if gap.start_s > 0 else 0)
+        stop = gap.end_s - (PARTING_S if gap.end_s < last else 0)
+        quiet |= (middles >= start) & (middles < stop)
+    return quiet
+
+
+def closed_below(opening: NDArray[np.floating]) -> float:
+    """The lip opening (`lip_shape` units) up to which this person's lips count as shut.
+
+    A landmark's noise above the narrowest openings seen: mesh points of shut lips do not meet
+    exactly.
+    """
+    seen = np.asarray(opening)[np.isfinite(opening)]
+    if not len(seen):
+        return 0.03
+    low, high = np.percentile(seen, (3, 95))
+    return float(np.clip(low + 0.12 * (high - low), 0.015, max(0.03, low + 0.02)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Person:
+    """How this person's lips are when shut, at rest, and how far they go."""
+
+    closed_below: float
+    shut: Doubles
+    low: Doubles
+    middle: Doubles
+    high: Doubles
+    follow: Doubles
+    quantiles: Doubles
+
+    @classmethod
+    def measure(cls, shapes: Doubles) -> _Person:
+        below = closed_below(shapes[:, OPENING])
+        tight = shapes[shapes[:, OPENING] <= below]
+        if len(tight) < 3:
+            tight = shapes[np.argsort(shapes[:, OPENING])[:3]]
+        low, middle, high = np.percentile(shapes, (3, 50, 97), axis=0)
+        # The other features as a linear function of opening and width.
+        known = np.column_stack([shapes[:, (OPENING, WIDTH)], np.ones(len(shapes))])
+        known_square = known.T @ known + 1e-3 * np.eye(3)
+        follow = np.linalg.solve(known_square, known.T @ shapes)
+        quantiles = np.percentile(shapes, np.linspace(0.5, 99.5, 100), axis=0)
+        return cls(below, np.median(tight, axis=0), low, middle, high, follow, quantiles)
+
+    def possible(self, shapes: Doubles, tight: Flags) -> Doubles:
+        """`shapes` within what this person's lips can do, and shut where `tight`."""
+        margin = 0.25 * (self.high - self.low)
+        shapes = np.clip(shapes, self.low - margin, self.high + margin)
+        shapes[:, OPENING] = np.maximum(shapes[:, OPENING], self.shut[OPENING])
+        shapes[tight, OPENING] = self.shut[OPENING]
+        shapes[tight, HEIGHT] = np.minimum(shapes[tight, HEIGHT], self.shut[HEIGHT])
+        return shapes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MotionModel:
+    """How one person's lips follow speech. `held_out` are correlations per `LIP_FEATURES`
+    on stretches not learnt from (NaN for a model without learnt speech); `speech_s` is how
+    much was learnt from.
+    """
+
+    person: _Person
+    kernel: KernelFit | None
+    gain: Doubles
+    held_out: Doubles
+    speech_s: float
+
+    @property
+    def closed_below(self) -> float:
+        """Lip opening up to which the lips count as shut."""
+        return self.person.closed_below
+
+    @classmethod
+    def fit(cls, examples: Sequence[MotionExample], *, seed: int = 0) -> MotionModel:
+        """Learn from footage. Examples whose picture is out of sync must be shifted first.
+
+        Raises `ArchiveError` when no lips are seen at all.
+        """
+        shapes = np.concatenate([e.shapes for e in examples] or [np.zeros((0, 7), np.float32)])
+        seen = shapes[np.isfinite(shapes).all(1)].astype(np.float64)
+        if len(seen) < 2:
+            raise ArchiveError(
+                "no lips can be seen in the archive footage; give footage in which the person's "
+                "face is near enough and turned to the camera"
+            )
+        person = _Person.measure(seen)
+        heard = [_Heard.of(e) for e in examples if e.timing and e.timing.phones and e.sound]
+        speech = sum(h.speech_s for h in heard)
+        if speech < ENOUGH_SPEECH_S:
+            ones = np.ones(len(LIP_FEATURES))
+            return cls(person, None, ones, ones * np.nan, speech)
+        data = _stack(heard, seed)
+        judged = (OPENING, WIDTH, HEIGHT)
+        kernel = fit_kernel(data.streams, data.shapes, data.folds, judged=judged, seed=seed)
+        gain = _gain(person, kernel, data)
+        return cls(person, kernel, gain, _correlations(kernel.held_out, data.shapes), speech)
+
+    def predict(
+        self,
+        timing: Timing,
+        sound: Sound | None,
+        rate: FrameRate,
+        n: int,
+        *,
+        articulation: float = 1.0,
+    ) -> Floats:
+        """Lip shapes float32[n, 7] for frames 0..n-1 at exactly `rate`.
+
+        `articulation` 1.0 moves as much as the person does; less mumbles, more is clearer.
+        The lips are shut on `closures` and in `silence` whatever it is.
+        """
+        if self.kernel is not None and sound is not None and timing.phones:
+            tracks = _tracks(timing, sound, n / float(rate))
+            at = (np.arange(n) + 0.5) / float(rate) + NATURAL_LEAD_S
+            raw = self.kernel([windows(t, at, r) for t in tracks for r in _REACH_S])
+            shapes = self.kernel.mean + self.gain * (raw - self.kernel.mean)
+        else:
+            shapes = self._from_dominance(timing, rate, n)
+        anchor = self.person.middle.copy()
+        anchor[OPENING] = self.person.shut[OPENING]
+        shapes = anchor + articulation * (shapes - anchor)
+        return self._shut(shapes, timing, rate).astype(np.float32)
+
+    def _from_dominance(self, timing: Timing, rate: FrameRate, n: int) -> Doubles:
+        """Opening and width from dominance curves in this person's ranges, the rest following."""
+        person, curve = self.person, visemes.curves(timing, rate, n).astype(np.float64)
+        columns = [visemes.CHANNELS.index(c) for c in ("opening", "width", "roundness")]
+        opening, width, _ = curve[:, columns].T
+        shut = person.shut[OPENING]
+        opening = shut + opening * (person.high[OPENING] - shut)
+        width = np.interp(
+            width, (0, 0.5, 1), (person.low[WIDTH], person.middle[WIDTH], person.high[WIDTH])
+        )
+        known = np.column_stack([opening, width, np.ones(n)])
+        shapes = known @ person.follow
+        shapes[:, OPENING], shapes[:, WIDTH] = opening, width
+        return np.asarray(shapes)
+
+    def _shut(self, shapes: Doubles, timing: Timing, rate: FrameRate) -> Doubles:
+        """Bring the lips together where the timing says so, and keep shapes possible."""
+        tight = closures(timing, rate, len(shapes)) | silence(timing, rate, len(shapes))
+        return self.person.possible(shapes, tight)
+
+
+def picture_lead(examples: Sequence[MotionExample]) -> float:
+    """Seconds by which the picture runs ahead of its sound, beyond lips' natural lead.
+
+    0 when in sync or when it cannot be told. Footage from the web is often a tenth of a second
+    and more out; learnt as it is, the new line would be out by as much. Found by asking
+    at which shift a narrow window of sound and visemes explains the lip shapes best: the
+    centre of the peak of the held-out correlation.
+    """
+    heard = [_Heard.of(e) for e in examples if e.timing and e.timing.phones and e.sound]
+    speech = np.cumsum([h.speech_s for h in heard])
+    if not len(heard) or speech[-1] < ENOUGH_SPEECH_S:
+        return 0.0
+    heard = heard[: 1 + int(np.searchsorted(speech, 40.0))]
+    shifts = np.arange(-0.48, 0.481, 0.04)
+    scores = np.array([_explained(heard, float(s)) for s in shifts])
+    top = scores.max()
+    if top < 0.25:
+        return 0.0
+    above = np.where(np.abs(shifts - shifts[scores.argmax()]) <= 0.17, scores - 0.85 * top, 0)
+    above = np.maximum(above, 0)
+    lead = float((shifts * above).sum() / above.sum()) - NATURAL_LEAD_S
+    return lead if abs(lead) > IN_SYNC_S else 0.0
+
+
+def in_sync(example: MotionExample, lead_s: float) -> MotionExample:
+    """`example` with sound and timing moved `lead_s` earlier, so that they meet the picture."""
+    if lead_s == 0 or example.timing is None or example.sound is None:
+        return example
+    shift = round(lead_s * example.sound.rate)
+    samples = example.sound.samples[max(shift, 0) :]
+    sound = replace(example.sound, samples=np.pad(samples, (max(-shift, 0), 0)))
+    timing = example.timing
+    spans = (
+        tuple(
+            replace(s, start_s=max(0.0, s.start_s - lead_s), end_s=s.end_s - lead_s)
+            for s in tier
+            if s.end_s - lead_s > 0.005
+        )
+        for tier in (timing.words, timing.phones)
+    )
+    words, phones = spans
+    moved = replace(
+        timing, words=words, phones=phones, duration_s=max(timing.duration_s - lead_s, 0.0)
+    )
+    return replace(example, timing=moved, sound=sound)
+
+
+def _explained(heard: Sequence[_Heard], shift_s: float) -> float:
+    """Held-out correlation of opening and height with a narrow window `shift_s` later."""
+    data = _stack(heard, 0, at_most=1000, reach=(0.06,), shift_s=shift_s)
+    wanted = data.shapes[:, (OPENING, HEIGHT)]
+    fit = fit_kernel(
+        data.streams, wanted, data.folds, judged=(0, 1), most_centres=250, strengths=(0.3,)
+    )
+    return float(_correlations(fit.held_out, wanted).mean())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heard:
+    """An example as tracks at 100 Hz, so that windows can be cut at any shift."""
+
+    said: Doubles
+    sounds: Doubles
+    shapes: Floats
+    rate: float
+    tight: Flags
+    speech_s: float
+
+    @classmethod
+    def of(cls, example: MotionExample) -> _Heard:
+        timing, sound, rate = example.timing, example.sound, example.rate
+        assert timing is not None
+        assert sound is not None
+        n = min(len(example.shapes), rate.frames_in(sound.duration_s) + 1)
+        said, sounds = _tracks(timing, sound, n / float(rate))
+        tight = closures(timing, rate, n) | silence(timing, rate, n)
+        speech = sum(p.duration_s for p in timing.phones)
+        return cls(said, sounds, example.shapes[:n], float(rate), tight, speech)
+
+    def streams(
+        self, frames: NDArray[np.intp], reach: Sequence[float], shift_s: float
+    ) -> list[Doubles]:
+        """Windows of visemes, then of sound, around `frames`."""
+        at = (frames + 0.5) / self.rate + shift_s
+        return [windows(track, at, r) for track in (self.said, self.sounds) for r in reach]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Data:
+    streams: list[Doubles]
+    shapes: Doubles
+    folds: NDArray[np.intp]
+    tight: Flags
+
+
+def _tracks(timing: Timing, sound: Sound, length_s: float) -> tuple[Doubles, Doubles]:
+    steps = int(np.ceil((max(length_s, timing.duration_s) + 1.0) * STEPS_PER_S))
+    return viseme_track(timing, steps), cepstra(sound, timing, steps)
+
+
+def _stack(
+    heard: Sequence[_Heard],
+    seed: int,
+    *,
+    at_most: int = _MOST_FRAMES,
+    reach: Sequence[float] = _REACH_S,
+    shift_s: float = NATURAL_LEAD_S,
+) -> _Data:
+    """Streams, shapes and fold numbers of the frames to learn from, at most `at_most`."""
+    counts = [len(h.shapes) for h in heard]
+    owner = np.repeat(np.arange(len(heard)), counts)
+    frame = np.concatenate([np.arange(c) for c in counts])
+    shapes = np.concatenate([h.shapes for h in heard]).astype(np.float64)
+    tight = np.concatenate([h.tight for h in heard])
+    keep = np.flatnonzero(np.isfinite(shapes).all(1))
+    if len(keep) > at_most:
+        keep = np.sort(np.random.default_rng(seed).permutation(keep)[:at_most])
+    parts = [h.streams(frame[keep[owner[keep] == i]], reach, shift_s) for i, h in enumerate(heard)]
+    streams = [np.concatenate([p[j] for p in parts]) for j in range(len(parts[0]))]
+    # Whole blocks of a few seconds are one fold: neighbours in time are nearly copies.
+    ends = np.cumsum([0, *(int(np.ceil(len(h.shapes) / h.rate / _BLOCK_S)) for h in heard)])
+    rates = np.array([h.rate for h in heard])[owner[keep]]
+    block = ends[owner[keep]] + (frame[keep] / rates / _BLOCK_S).astype(np.intp)
+    folds = block * _FOLDS // ends[-1] if ends[-1] >= _FOLDS else block
+    return _Data(streams, shapes[keep], folds.astype(np.intp), tight[keep])
+
+
+def _gain(person: _Person, kernel: KernelFit, data: _Data) -> Doubles:
+    """Factor per feature that makes held-out predictions move as much as the person does.
+
+    Regression pulls towards the mean; what the timing shuts moves on its own account, so the
+    spread is compared after shutting.
+    """
+    away, wanted = kernel.held_out - kernel.mean, data.shapes.std(0)
+    low, high = np.full(len(wanted), 0.8), np.full(len(wanted), 2.5)
+    for _ in range(20):
+        middle = 0.5 * (low + high)
+        spread = person.possible(kernel.mean + middle * away, data.tight).std(0)
+        low, high = np.where(spread < wanted, middle, low), np.where(spread < wanted, high, middle)
+    return 0.5 * (low + high)
+
+
+def _correlations(a: Doubles, b: Doubles) -> Doubles:
+    """Column by column; 0 where a column does not move."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    size = np.sqrt((a**2).sum(0) * (b**2).sum(0))
+    return np.asarray((a * b).sum(0) / np.maximum(size, 1e-12))
