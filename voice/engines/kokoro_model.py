@@ -112,17 +112,20 @@ class KokoroModel(nn.Module):
         *,
         noise: float = 0.0,
         generator: torch.Generator | None = None,
+        excitation: Tensor | None = None,
     ) -> Tensor:
         """Sound float32 [B, 600 n] at 24 kHz.
 
         `asr` float32 [B, n, 512] is `expand(encoded.acoustic, durations)` or a slice of it;
         `f0` and `energy` float32 [B, 2n]; `style` [B, 256] (its timbre half is used).
         `noise` scales the random part of the source (1 as in training, 0 as in the ONNX
-        file); it is drawn from `generator`, so a seed fixes it.
+        file); it is drawn from `generator`, so a seed fixes it. `excitation` [B, 600 n, 9]
+        is that random part ready made, in its place.
         """
-        sound: Tensor = self.decoder(
-            asr.transpose(1, 2), f0, energy, style[:, :_STYLE], noise, generator
-        )
+        if excitation is None and noise > 0:
+            excitation = noise * _random_excitation(f0, generator)
+        source = self.decoder.generator.source(f0, excitation)
+        sound: Tensor = self.decoder(asr.mT, f0, energy, style[:, :_STYLE], source)
         return sound
 
     def forward(
@@ -406,15 +409,13 @@ class _Decoder(nn.Module):
         f0: Tensor,
         energy: Tensor,
         style: Tensor,
-        noise: float,
-        generator: torch.Generator | None,
+        source: Tensor,
     ) -> Tensor:
         curves = torch.cat((self.F0_conv(f0[:, None]), self.N_conv(energy[:, None])), dim=1)
         residual = self.asr_res(asr)
         x = self.encode(torch.cat((asr, curves), dim=1), style)
         for block in self.decode:
             x = block(torch.cat((x, residual, curves), dim=1), style)
-        source = self.generator.source(f0, noise, generator)
         sound: Tensor = self.generator(x, style, source)
         return sound
 
@@ -484,20 +485,27 @@ class _Generator(nn.Module):
         return torch.istft(spectrum, _FFT, _HOP, _FFT, self.window)
 
     @torch.no_grad()
-    def source(self, f0: Tensor, noise: float, generator: torch.Generator | None) -> Tensor:
+    def source(self, f0: Tensor, excitation: Tensor | None) -> Tensor:
         """Spectrum (magnitude, then phase) of the harmonic source: [B, 2n] -> [B, 22, 120n+1]."""
-        sines = _harmonics(f0)
-        voiced = (f0 > _VOICED_HZ).to(f0).repeat_interleave(_HOP * _UPSAMPLE // 2, dim=-1)
-        voiced = voiced[:, None]
-        excitation = sines * voiced * _SINE_LEVEL
-        if noise > 0:
-            level = voiced * _VOICED_NOISE + (1 - voiced) * _SINE_LEVEL / 3
-            # Drawn on the CPU, so that a seed means the same sound on every device.
-            drawn = torch.randn(sines.shape, generator=generator).to(sines)
-            excitation = excitation + noise * level * drawn
-        merged = torch.tanh(self.m_source["l_linear"](excitation.mT))[..., 0]
+        sines = (_harmonics(f0) * _voiced(f0) * _SINE_LEVEL).mT
+        if excitation is not None:
+            sines = sines + excitation
+        merged = torch.tanh(self.m_source["l_linear"](sines))[..., 0]
         spectrum = torch.stft(merged, _FFT, _HOP, _FFT, self.window, return_complex=True)
         return torch.cat((spectrum.abs(), spectrum.angle()), dim=1)
+
+
+def _voiced(f0: Tensor) -> Tensor:
+    """1 where voiced, at 24 kHz: [B, 2n] -> [B, 1, 600n]."""
+    return (f0 > _VOICED_HZ).to(f0).repeat_interleave(_HOP * _UPSAMPLE // 2, dim=-1)[:, None]
+
+
+def _random_excitation(f0: Tensor, generator: torch.Generator | None) -> Tensor:
+    """[B, 600n, 9]: faint where voiced, loud where not, as in training."""
+    voiced = _voiced(f0).mT
+    # Drawn on the CPU, so that a seed means the same sound on every device.
+    drawn = torch.randn((*voiced.shape[:2], _HARMONICS), generator=generator).to(voiced)
+    return (voiced * _VOICED_NOISE + (1 - voiced) * _SINE_LEVEL / 3) * drawn
 
 
 def _harmonics(f0: Tensor) -> Tensor:

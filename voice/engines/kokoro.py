@@ -1,0 +1,375 @@
+"""The default voice engine: Kokoro-82M with any 256-number style, and its exact timing.
+
+On the CPU it runs the int8 ONNX graphs, on an accelerator the PyTorch model; both let
+durations, F0 and energy be replaced between stages. Every utterance starts `LEAD_S`
+before its first phone and ends `TAIL_S` after its last, whatever the model's own silence.
+
+The model's durations are exact but not innocent: it begins to sound 50 to 150 ms before the
+first phone's token, inside the start mark, and likewise after a pause (measured; the whole
+/s/ of "Stop!" lies there). `_heard` moves such frames from the silent token to the phone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.engines.exact import timing_from_durations
+from align.text import Script
+from align.timing import Span, Timing
+from media.audio import Sound
+from media.errors import TextError
+from voice.engines import Utterance
+from voice.prosody import (
+    NEUTRAL,
+    PAUSES,
+    VOICED_HZ,
+    Prosody,
+    elasticity,
+    fit_frames,
+    shape_f0,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from voice.engines.kokoro_model import KokoroModel
+    from voice.voice import Voice
+
+    Floats = NDArray[np.float32]
+    Frames = NDArray[np.int64]
+
+__all__ = ["FRAME_S", "FRAME_SAMPLES", "LEAD_S", "SAMPLE_RATE", "TAIL_S", "KokoroSynthesizer"]
+
+SAMPLE_RATE = 24_000
+FRAME_SAMPLES = 600
+FRAME_S = 0.025
+_LEAD, _TAIL = 4, 6  # frames
+LEAD_S, TAIL_S = _LEAD * FRAME_S, _TAIL * FRAME_S
+_BREAK = 4  # frames of silence between pieces, beside the tail and the lead
+_LONGEST = 250  # phonemes a piece: long enough for a sentence, flat in memory
+_FADE_OUT = 4  # of the tail's frames: a release still sounds in the first two
+_ONSET = 6.0  # speech begins where log energy comes this near to the line's loud parts
+
+
+class _Stages(Protocol):
+    """What both `OnnxStages` and `_TorchStages` offer; shapes in `OnnxStages`."""
+
+    def text(self, ids: NDArray[np.int64], style: Floats) -> tuple[Floats, Floats, Floats]: ...
+
+    def curves(self, features: Floats, style: Floats) -> tuple[Floats, Floats]: ...
+
+    def sound(
+        self, acoustic: Floats, f0: Floats, energy: Floats, style: Floats, noise: Floats | None
+    ) -> Floats: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """A piece of script after the text stage. Arrays run over tokens, both ends included;
+    the words are tokens [first, last). `known` marks characters that Kokoro has."""
+
+    script: Script
+    style: Floats
+    known: NDArray[np.bool_]
+    expected: NDArray[np.float64]
+    features: Floats
+    acoustic: Floats
+    first: int
+    last: int
+
+    @property
+    def inner(self) -> slice:
+        return slice(self.first, self.last)
+
+
+class KokoroSynthesizer:
+    """Speaks English scripts. `device` "cpu" runs onnxruntime, others PyTorch.
+
+    `threads` defaults to the number of processors. Loading happens on first use.
+    """
+
+    name = "kokoro"
+
+    def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
+        self.device = device
+        self.threads = threads or len(os.sched_getaffinity(0))
+
+    def speak(self, script: Script, voice: Voice, prosody: Prosody = NEUTRAL) -> Utterance:
+        """The whole script as one utterance of 24 kHz.
+
+        Raises `TextError` when there is nothing to speak or the wished length is out of reach.
+        """
+        return _joined(script, list(self.speak_pieces(script, voice, prosody)))
+
+    def speak_pieces(
+        self, script: Script, voice: Voice, prosody: Prosody = NEUTRAL
+    ) -> Iterator[Utterance]:
+        """Piece by piece, each with its own lead and tail; `speak` joins them.
+
+        A wished length needs all durations first and then holds for the joined whole.
+        """
+        pieces = script.pieces(_LONGEST)
+        if prosody.duration_s is None:
+            for number, piece in enumerate(pieces):
+                plan = self._plan(piece, voice)
+                yield self._say(plan, _paced(plan, prosody.speed), prosody, number)
+            return
+        plans = [self._plan(piece, voice) for piece in pieces]
+        onsets = [self._onset(plan) for plan in plans]
+        fitted = _fitted(plans, onsets, prosody.duration_s)
+        for number, (plan, frames) in enumerate(zip(plans, fitted, strict=True)):
+            yield self._say(plan, frames, prosody, number, onsets[number])
+
+    @cached_property
+    def _stages(self) -> _Stages:
+        from weights.registry import locate
+
+        if self.device == "cpu":
+            from voice.engines.kokoro_graphs import OnnxStages
+
+            return OnnxStages.load(locate("kokoro-onnx"), self.threads)
+        from voice.engines.kokoro_model import load_model
+
+        return _TorchStages(load_model(device=self.device))
+
+    @cached_property
+    def _vocabulary(self) -> Mapping[str, int]:
+        from weights.registry import locate
+
+        table: dict[str, int] = json.loads(locate("kokoro-vocab").read_text("utf-8"))["vocab"]
+        return table
+
+    def _plan(self, script: Script, voice: Voice) -> _Plan:
+        numbers = [self._vocabulary.get(c) for c in script.kokoro]
+        spoken = [i for i, word in enumerate(script.word_of) if word >= 0]
+        if not spoken or all(n is None for n in numbers):
+            raise TextError("there is nothing to speak in this line; write some words")
+        known = np.array([True, *(n is not None for n in numbers), True])
+        ids = np.array([0, *(n for n in numbers if n is not None), 0], np.int64)
+        style = np.asarray(voice.style, np.float32).reshape(1, 256)
+        expected, features, acoustic = self._stages.text(ids, style)
+        whole = np.zeros(len(known))
+        whole[known] = expected
+        return _Plan(script, style, known, whole, features, acoustic, spoken[0] + 1, spoken[-1] + 2)
+
+    def _onset(self, plan: _Plan) -> int:
+        """Frames by which the sound begins before the first phone's token."""
+        frames = _paced(plan, 1.0)
+        own = frames[plan.known]
+        _, energy = self._stages.curves(np.repeat(plan.features, own, axis=0), plan.style)
+        return int(_heard(plan, frames, energy)[plan.first] - frames[plan.first])
+
+    def _say(
+        self, plan: _Plan, frames: Frames, prosody: Prosody, number: int, onset: int | None = None
+    ) -> Utterance:
+        """The last two stages with `frames` int64 [tokens] for each token.
+
+        `onset`, when known, is kept, so that a fitted length stays as fitted.
+        """
+        own = frames[plan.known]
+        f0, energy = self._stages.curves(np.repeat(plan.features, own, axis=0), plan.style)
+        f0 = shape_f0(f0, prosody)
+        noise = _source_noise(f0, prosody, number)
+        acoustic = np.repeat(plan.acoustic, own, axis=0)
+        samples = self._stages.sound(acoustic, f0, energy, plan.style, noise)
+        return _trimmed(plan, _heard(plan, frames, energy, onset), samples, f0, energy)
+
+
+class _TorchStages:
+    """The same three stages on the PyTorch model, for accelerators."""
+
+    def __init__(self, model: KokoroModel) -> None:
+        self.model = model
+
+    def text(self, ids: NDArray[np.int64], style: Floats) -> tuple[Floats, Floats, Floats]:
+        import torch
+
+        with torch.inference_mode():
+            encoded = self.model.encode(torch.tensor(ids[None], device=self.model.device))
+            features, frames = self.model.predict_durations(encoded, self._tensor(style[0]))
+        return frames[0].cpu().numpy(), features[0].cpu().numpy(), encoded.acoustic[0].cpu().numpy()
+
+    def curves(self, features: Floats, style: Floats) -> tuple[Floats, Floats]:
+        import torch
+
+        ones = torch.ones(len(features), dtype=torch.int64, device=self.model.device)
+        with torch.inference_mode():
+            f0, energy = self.model.f0_energy(self._tensor(features), ones, self._tensor(style[0]))
+        return f0[0].cpu().numpy(), energy[0].cpu().numpy()
+
+    def sound(
+        self, acoustic: Floats, f0: Floats, energy: Floats, style: Floats, noise: Floats | None
+    ) -> Floats:
+        import torch
+
+        excitation = None if noise is None else self._tensor(noise)
+        with torch.inference_mode():
+            curves = (self._tensor(acoustic), self._tensor(f0), self._tensor(energy))
+            sound = self.model.decode(*curves, self._tensor(style[0]), excitation=excitation)
+        samples: Floats = sound[0].cpu().numpy()
+        return samples
+
+    def _tensor(self, array: Floats) -> torch.Tensor:
+        import torch
+
+        return torch.tensor(array, device=self.model.device)[None]
+
+
+def _paced(plan: _Plan, speed: float) -> Frames:
+    """Whole durations at a pace; at speed 1 exactly the model's own rounding."""
+    frames = np.where(plan.known, np.maximum(np.round(plan.expected), 1), 0).astype(np.int64)
+    if speed != 1.0:
+        total = round(float(plan.expected[plan.inner].sum()) / speed)
+        frames[plan.inner] = _stretched(plan, total)
+    return frames
+
+
+def _stretched(plan: _Plan, total: int) -> Frames:
+    known = plan.known[plan.inner]
+    give = elasticity(plan.script.kokoro[plan.first - 1 : plan.last - 1])
+    frames = np.zeros(len(known), np.int64)
+    frames[known] = fit_frames(plan.expected[plan.inner][known], give[known], total)
+    return frames
+
+
+def _fitted(plans: list[_Plan], onsets: list[int], duration_s: float) -> list[Frames]:
+    """Durations for all pieces, so that the joined whole lasts `duration_s` to the frame."""
+    around = len(plans) * (_LEAD + _TAIL) + (len(plans) - 1) * _BREAK + sum(onsets)
+    total = round(duration_s / FRAME_S) - around
+    natural = np.array([p.expected[p.inner].sum() for p in plans])
+    if total <= 0:
+        raise TextError(
+            f"{duration_s:.2f} s leaves no time for words that take "
+            f"{natural.sum() * FRAME_S:.2f} s; ask for more or change the line"
+        )
+    shares = np.diff(np.round(np.cumsum(natural) / natural.sum() * total), prepend=0)
+    fitted = []
+    for plan, share in zip(plans, shares, strict=True):
+        frames = _paced(plan, 1.0)
+        frames[plan.inner] = _stretched(plan, int(share))
+        fitted.append(frames)
+    return fitted
+
+
+def _source_noise(f0: Floats, prosody: Prosody, number: int) -> Floats | None:
+    """Float32 [600 n, 9] for the harmonic source: a whisper where voiced, loud where not."""
+    if prosody.noise == 0:
+        return None
+    voiced = np.repeat(f0 > VOICED_HZ, FRAME_SAMPLES // 2)[:, None]
+    level = np.where(voiced, 0.003, 0.1 / 3).astype(np.float32) * np.float32(prosody.noise)
+    drawn = np.random.default_rng((prosody.seed, number)).standard_normal(
+        (len(voiced), 9), dtype=np.float32
+    )
+    noise: Floats = level * drawn
+    return noise
+
+
+def _heard(plan: _Plan, frames: Frames, energy: Floats, onset: int | None = None) -> Frames:
+    """Durations by where the sound is: what sounds at the end of a silent token goes to the next.
+
+    Silent are the start mark and pauses of two frames and more. `onset` fixes the frames
+    taken from the start mark.
+    """
+    level = energy.reshape(-1, 2).mean(1)
+    edges = np.concatenate(([0], np.cumsum(frames)))
+    sounding = level > np.percentile(level, 90) - _ONSET
+    heard = frames.copy()
+    pauses = [t for t in range(plan.first, plan.last) if plan.script.kokoro[t - 1] in PAUSES]
+    for token in (plan.first - 1, *pauses):
+        quiet = ~sounding[edges[token] : edges[token + 1]][::-1]
+        early = int(np.argmax(quiet)) if quiet.any() else len(quiet) - 1
+        if token == plan.first - 1 and onset is not None:
+            early = min(onset, int(frames[token]))
+        if frames[token] >= 2:
+            heard[token] -= early
+            heard[token + 1] += early
+    return heard
+
+
+def _trimmed(plan: _Plan, frames: Frames, samples: Floats, f0: Floats, energy: Floats) -> Utterance:
+    """Cut to `_LEAD` frames before the first phone and `_TAIL` after the last."""
+    before, inside = int(frames[: plan.first].sum()), int(frames[plan.inner].sum())
+    begin, end = before - _LEAD, before + inside + _TAIL
+
+    def cut(values: Floats, per_frame: int) -> Floats:
+        kept = values[max(begin, 0) * per_frame : end * per_frame]
+        missing = (end - begin) * per_frame - max(-begin, 0) * per_frame - len(kept)
+        return np.pad(kept, (max(-begin, 0) * per_frame, missing))
+
+    durations = frames.copy()
+    durations[: plan.first] = 0
+    durations[plan.last :] = 0
+    durations[0], durations[-1] = _LEAD, _TAIL
+    pitch = np.where(f0 > VOICED_HZ, f0, 0).astype(np.float32)
+    return Utterance(
+        Sound(_faded(cut(samples, FRAME_SAMPLES)), SAMPLE_RATE),
+        timing_from_durations(plan.script, durations.tolist()),
+        durations,
+        cut(pitch, 2),
+        cut(energy, 2),
+    )
+
+
+def _faded(samples: Floats) -> Floats:
+    """The lead faded in and the tail out (half a cosine): breath and clicks there go."""
+
+    def rise(n: int) -> Floats:
+        return (0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / n)).astype(np.float32)
+
+    before, after = _LEAD * FRAME_SAMPLES, _FADE_OUT * FRAME_SAMPLES
+    faded = samples.copy()
+    faded[:before] *= rise(before)
+    faded[-after:] *= rise(after)[::-1]
+    return faded
+
+
+def _joined(script: Script, parts: list[Utterance]) -> Utterance:
+    if len(parts) == 1:
+        return parts[0]
+    gap = np.zeros(_BREAK * FRAME_SAMPLES, np.float32)
+    samples, f0, energy = [], [], []
+    words: list[Span] = []
+    phones: list[Span] = []
+    at = 0.0
+    for i, part in enumerate(parts):
+        if i:
+            samples.append(gap)
+            f0.append(np.zeros(2 * _BREAK, np.float32))
+            energy.append(np.full(2 * _BREAK, part.energy.min(), np.float32))
+            at += _BREAK * FRAME_S
+        moved = part.timing.shifted(at)
+        words.extend(moved.words)
+        phones.extend(moved.phones)
+        samples.append(part.sound.samples)
+        f0.append(part.f0)
+        energy.append(part.energy)
+        at += part.timing.duration_s
+    timing = Timing(tuple(words), tuple(phones), at, engine="exact")
+    sound = Sound(np.concatenate(samples), SAMPLE_RATE)
+    durations = _joined_durations(script, parts)
+    return Utterance(sound, timing, durations, np.concatenate(f0), np.concatenate(energy))
+
+
+def _joined_durations(script: Script, parts: list[Utterance]) -> Frames:
+    """One duration per character of the whole `script.kokoro`, plus both ends.
+
+    The silence between two pieces goes to the character after the earlier piece (a space).
+    """
+    pieces = script.pieces(_LONGEST)
+    durations = np.zeros(len(script.kokoro) + 2, np.int64)
+    at = 0
+    for i, (piece, part) in enumerate(zip(pieces, parts, strict=True)):
+        begin = script.kokoro.index(piece.kokoro, at)
+        at = begin + len(piece.kokoro)
+        durations[1 + begin : 1 + at] = part.durations[1:-1]
+        durations[0 if i == 0 else begin] += part.durations[0] + (_BREAK if i else 0)
+        durations[min(at + 1, len(durations) - 1)] += part.durations[-1]
+    return durations

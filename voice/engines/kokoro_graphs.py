@@ -1,0 +1,151 @@
+"""The int8 ONNX file cut into its stages, so that durations, F0 and energy can be replaced.
+
+    text    tokens, style                     -> durations, features, acoustic
+    curves  features over frames, style       -> F0, energy
+    sound   acoustic over frames, F0, energy, style, noise -> samples
+
+The three graphs hold the same nodes and the same int8 numbers as the original: run one
+after another with nothing changed they give bit-identical sound. They are written to the
+user's cache once, named by the sha256 of the file they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.errors import WeightsError
+from media.files import atomic_path, sha256_of, user_cache_dir
+
+if TYPE_CHECKING:
+    Floats = NDArray[np.float32]
+
+__all__ = ["OnnxStages"]
+
+_DURATIONS = "/encoder/predictor/ReduceSum_output_0"
+_FEATURES = "/encoder/predictor/text_encoder/Concat_4_output_0"
+_ACOUSTIC = "/encoder/text_encoder/Transpose_2_output_0"
+_FEATURES_LONG = "/encoder/MatMul_output_0"
+_ACOUSTIC_LONG = "/encoder/MatMul_1_output_0"
+_F0, _ENERGY = "/encoder/Reshape_output_0", "/encoder/Reshape_1_output_0"
+_SINES = "/decoder/decoder/generator/m_source/l_sin_gen/Mul_6_output_0"
+
+_SHAPES: Mapping[str, tuple[int | str, ...]] = {
+    _DURATIONS: (1, "tokens"),
+    _FEATURES: (1, "tokens", 640),
+    _ACOUSTIC: (1, 512, "tokens"),
+    _FEATURES_LONG: (1, 640, "frames"),
+    _ACOUSTIC_LONG: (1, 512, "frames"),
+    _F0: (1, "steps"),
+    _ENERGY: (1, "steps"),
+}
+_STAGES: Mapping[str, tuple[list[str], list[str]]] = {
+    "text": (["tokens", "style"], [_DURATIONS, _FEATURES, _ACOUSTIC]),
+    "curves": ([_FEATURES_LONG, "style"], [_F0, _ENERGY]),
+    "sound": ([_ACOUSTIC_LONG, _F0, _ENERGY, "style", "noise"], ["audio"]),
+}
+# Part of the cached files' names: raise it when the cut changes.
+_CUT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxStages:
+    """Three onnxruntime sessions on the CPU. Shapes as in `KokoroModel`, batch of one."""
+
+    _text: Any
+    _curves: Any
+    _sound: Any
+
+    @classmethod
+    def load(cls, onnx_path: Path, threads: int) -> OnnxStages:
+        """Open the stages of `onnx_path`, cutting them first when the cache has none.
+
+        Raises `WeightsError` when the file is not Kokoro.
+        """
+        folder = user_cache_dir() / "kokoro"
+        key = sha256_of(onnx_path)[:16]
+        paths = {name: folder / f"{key}-{_CUT}-{name}.onnx" for name in _STAGES}
+        if not all(p.is_file() for p in paths.values()):
+            _cut(onnx_path, paths)
+        try:
+            return cls(*(_session(paths[name], threads) for name in _STAGES))
+        except Exception:  # onnxruntime's own family: the cached copy is damaged, make it again
+            _cut(onnx_path, paths)
+            return cls(*(_session(paths[name], threads) for name in _STAGES))
+
+    def text(self, ids: NDArray[np.int64], style: Floats) -> tuple[Floats, Floats, Floats]:
+        """(expected durations [T], features [T, 640], acoustic [T, 512]); ids int64 [T]."""
+        durations, features, acoustic = self._text.run(None, {"tokens": ids[None], "style": style})
+        return durations[0], features[0], acoustic[0].T
+
+    def curves(self, features: Floats, style: Floats) -> tuple[Floats, Floats]:
+        """(F0 Hz [2n], log energy [2n]) from features over frames [n, 640]."""
+        feed = {_FEATURES_LONG: np.ascontiguousarray(features.T)[None], "style": style}
+        f0, energy = self._curves.run(None, feed)
+        return f0[0], energy[0]
+
+    def sound(
+        self, acoustic: Floats, f0: Floats, energy: Floats, style: Floats, noise: Floats | None
+    ) -> Floats:
+        """Samples [600 n] from acoustic [n, 512]; `noise` [600 n, 9] is added to the sines."""
+        feed = {
+            _ACOUSTIC_LONG: np.ascontiguousarray(acoustic.T)[None],
+            _F0: f0[None],
+            _ENERGY: energy[None],
+            "style": style,
+            "noise": np.zeros((1, 1, 9), np.float32) if noise is None else noise[None],
+        }
+        samples: Floats = self._sound.run(None, feed)[0]
+        return samples
+
+
+def _session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _cut(onnx_path: Path, paths: Mapping[str, Path]) -> None:
+    import onnx
+    from onnx.utils import Extractor
+
+    try:
+        model = onnx.load(str(onnx_path))
+        _name_the_seams(model)
+        extractor = Extractor(model)
+        parts = {name: extractor.extract_model(*ends) for name, ends in _STAGES.items()}
+    except Exception as error:  # protobuf's and onnx's own families
+        raise WeightsError(
+            f"{onnx_path} is not the Kokoro file this engine knows; delete it so it is rebuilt"
+        ) from error
+    for name, part in parts.items():
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(paths[name]) as temporary:
+            temporary.write_bytes(part.SerializeToString())
+
+
+def _name_the_seams(model: Any) -> None:
+    """Give the cut tensors their shapes, and the harmonic source an input for noise."""
+    from onnx import TensorProto, helper
+
+    graph = model.graph
+    for name, shape in _SHAPES.items():
+        graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    noise = helper.make_tensor_value_info("noise", TensorProto.FLOAT, (1, "samples", 9))
+    graph.input.append(noise)
+    made_at = next(i for i, node in enumerate(graph.node) if _SINES in node.output)
+    for node in graph.node:
+        for i, source in enumerate(node.input):
+            if source == _SINES:
+                node.input[i] = f"{_SINES}_noisy"
+    add = helper.make_node("Add", [_SINES, "noise"], [f"{_SINES}_noisy"], name="source_noise")
+    graph.node.insert(made_at + 1, add)

@@ -1,0 +1,260 @@
+"""A person's voice as a folder: `voice.toml`, a card to read, and `voice.safetensors`.
+
+    voice = load_voice("voices/anna")            # or load_voice("stock:NAME")
+    voice.save(Path("voices/anna"))
+
+The numbers are one style, float32 [256] (0..127 timbre, 128..255 prosody), and, for a
+voice fitted to a person, the centroid of their recordings under each speaker encoder.
+Stock voices ship with the package: blends of several openly licensed voice packs, nobody's
+likeness, to speak with and to start a fit from.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.errors import WeightsError
+from media.files import atomic_path, output_error
+
+if TYPE_CHECKING:
+    Floats = NDArray[np.float32]
+
+__all__ = [
+    "CARD_NAME",
+    "NUMBERS_NAME",
+    "STYLE_SIZE",
+    "Source",
+    "Voice",
+    "VoiceScores",
+    "WeightsUsed",
+    "load_voice",
+    "stock_voices",
+]
+
+STYLE_SIZE = 256
+CARD_NAME, NUMBERS_NAME = "voice.toml", "voice.safetensors"
+_STOCK = "stock:"
+_DATA = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One recording that went into a voice."""
+
+    file: str
+    sha256: str
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsUsed:
+    """Learned numbers that the voice stands on."""
+
+    name: str
+    sha256: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceScores:
+    """What was measured on sentences that were not fitted; None where it was not.
+
+    `similarity` is the judge's cosine to held-out recordings; `similarity_ceiling` the
+    recordings' own to each other; `similarity_best_stock` the nearest stock voice's. `wer`
+    is a fraction, `dnsmos` the overall mark 1..5.
+    """
+
+    similarity: float | None = None
+    similarity_ceiling: float | None = None
+    similarity_best_stock: float | None = None
+    wer: float | None = None
+    dnsmos: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Voice:
+    """A voice ready to speak.
+
+    `style` float32 [256]. `embeddings` maps an encoder's name ("ge2e", "embedder") to the
+    unit-length centroid float32 [256] of the person's recordings. `f0_median` and
+    `f0_range` (5th and 95th percentile) in Hz, 0 when unknown.
+
+    Raises `WeightsError` when the style is not 256 finite numbers.
+    """
+
+    name: str
+    style: Floats
+    engine: str = "kokoro"
+    person: str = ""
+    consent_id: str = ""
+    language: str = "en"
+    sources: tuple[Source, ...] = ()
+    weights: tuple[WeightsUsed, ...] = ()
+    created: str = ""
+    scores: VoiceScores = field(default_factory=VoiceScores)
+    f0_median: float = 0.0
+    f0_range: tuple[float, float] = (0.0, 0.0)
+    seed: int = 0
+    embeddings: Mapping[str, Floats] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        style = np.ascontiguousarray(self.style, np.float32)
+        if style.shape != (STYLE_SIZE,) or not np.isfinite(style).all():
+            raise WeightsError(
+                f"the style of voice '{self.name}' is not {STYLE_SIZE} finite numbers; fit it again"
+            )
+        style.setflags(write=False)
+        object.__setattr__(self, "style", style)
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether this voice ships with the package and is nobody's likeness."""
+        return self.name.startswith(_STOCK)
+
+    def save(self, folder: Path) -> None:
+        """Write card and numbers into `folder`, made when absent; each file whole or not at all.
+
+        Raises `OutputError` when the folder cannot be written.
+        """
+        from safetensors.numpy import save
+
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(folder, error) from error
+        arrays = {f"embedding.{k}": np.asarray(v, np.float32) for k, v in self.embeddings.items()}
+        with atomic_path(folder / NUMBERS_NAME) as temporary:
+            temporary.write_bytes(save({"style": np.array(self.style), **arrays}))
+        with atomic_path(folder / CARD_NAME) as temporary:
+            temporary.write_text(_card(self), encoding="utf-8")
+
+
+def load_voice(which: str | Path) -> Voice:
+    """The voice in a folder, or the shipped one called "stock:NAME".
+
+    Raises `WeightsError` when there is no such voice or its files are damaged.
+    """
+    if isinstance(which, str) and which.startswith(_STOCK):
+        return _stock_voice(which.removeprefix(_STOCK))
+    folder = Path(which)
+    if not (folder / CARD_NAME).is_file():
+        raise WeightsError(
+            f"there is no voice in '{folder}' (no {CARD_NAME}); fit one, or name a stock voice "
+            f"such as {_STOCK}{stock_voices()[0]}"
+        )
+    try:
+        card = tomllib.loads((folder / CARD_NAME).read_text("utf-8"))
+        arrays = _numbers(folder / NUMBERS_NAME)
+        return _from_card(card, arrays)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"the voice in '{folder}' cannot be read ({error}); fit it again"
+        ) from error
+
+
+def stock_voices() -> tuple[str, ...]:
+    """Names of the shipped voices, low to high pitch, then the Japanese packs."""
+    return (*_stock_cards(), *_japanese_names())
+
+
+def _numbers(path: Path) -> dict[str, Floats]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def _card(voice: Voice) -> str:
+    import tomlkit
+
+    document = tomlkit.document()
+    document.add(tomlkit.comment("A voice. The numbers are beside this card."))
+    for key in ("name", "person", "consent_id", "engine", "language", "created", "seed"):
+        document[key] = getattr(voice, key)
+    document["f0_median_hz"] = round(float(voice.f0_median), 1)
+    document["f0_range_hz"] = [round(float(f), 1) for f in voice.f0_range]
+    marks = {k: getattr(voice.scores, k) for k in VoiceScores.__dataclass_fields__}
+    document["scores"] = {k: round(float(v), 4) for k, v in marks.items() if v is not None}
+    for key, rows in (("sources", voice.sources), ("weights", voice.weights)):
+        table = tomlkit.aot()
+        for row in rows:
+            fields = row.__dataclass_fields__
+            table.append(tomlkit.item({k: getattr(row, k) for k in fields}))
+        if rows:
+            document[key] = table
+    return tomlkit.dumps(document)
+
+
+def _from_card(card: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Voice:
+    prefix = "embedding."
+    low, high = card["f0_range_hz"]
+    return Voice(
+        name=str(card["name"]),
+        style=arrays["style"],
+        engine=str(card["engine"]),
+        person=str(card["person"]),
+        consent_id=str(card["consent_id"]),
+        language=str(card["language"]),
+        sources=tuple(Source(**row) for row in card.get("sources", ())),
+        weights=tuple(WeightsUsed(**row) for row in card.get("weights", ())),
+        created=str(card["created"]),
+        scores=VoiceScores(**card.get("scores", {})),
+        f0_median=float(card["f0_median_hz"]),
+        f0_range=(float(low), float(high)),
+        seed=int(card["seed"]),
+        embeddings=MappingProxyType(
+            {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+        ),
+    )
+
+
+# --- shipped voices ----------------------------------------------------------------------
+
+
+def _stock_cards() -> dict[str, dict[str, Any]]:
+    card = tomllib.loads((_DATA / "styles.toml").read_text("utf-8"))
+    return {row["name"]: row for row in card["styles"]}
+
+
+def _japanese_packs() -> Any:
+    from weights.registry import locate
+
+    return np.load(locate("kokoro-voices-ja"))
+
+
+def _japanese_names() -> tuple[str, ...]:
+    with _japanese_packs() as packs:
+        return tuple(sorted(packs.files))
+
+
+def _stock_voice(name: str) -> Voice:
+    cards = _stock_cards()
+    if name in cards:
+        row = cards[name]
+        style = _numbers(_DATA / "styles.safetensors")[name]
+        low, high = row["f0_range_hz"]
+        return Voice(
+            f"{_STOCK}{name}",
+            style,
+            f0_median=float(row["f0_median_hz"]),
+            f0_range=(float(low), float(high)),
+        )
+    if name in _japanese_names():
+        with _japanese_packs() as packs:
+            rows = packs[name].reshape(-1, STYLE_SIZE)
+        return Voice(f"{_STOCK}{name}", rows[60:120].mean(0), language="ja")
+    raise WeightsError(
+        f"there is no stock voice '{name}'; choose one of: {', '.join(stock_voices())}"
+    )
