@@ -31,6 +31,7 @@ Samples = NDArray[np.float32]
 
 # A hole in a stream longer than this is silence; shorter is rounding of time stamps.
 _GAP_S = Fraction(4, 100)
+_LONGEST_HOLE_S = 6 * 3600  # beyond it the time stamp is wrong, not the sound missing
 _BLOCK = 1 << 18
 # 96 dB Kaiser window, the "kaiser_best" of resampy (J. O. Smith, Digital Audio Resampling).
 _HALF_WIDTH = 64
@@ -246,10 +247,18 @@ def _decoded(container: InputContainer) -> Iterator[tuple[Fraction | None, Sampl
                 continue  # one damaged packet: the clock fills its place with silence
             for frame in frames:
                 at = stream_seconds(frame.pts, frame.time_base)
+                stated = _stated_length(frame)
                 for part in planar.resample(frame):
-                    yield at, part.to_ndarray().mean(axis=0, dtype=np.float32)
+                    yield at, part.to_ndarray().mean(axis=0, dtype=np.float32)[:stated]
     except av.error.FFmpegError:
         return  # a truncated tail: what came before is kept
+
+
+def _stated_length(frame: Any) -> int | None:
+    """Samples that the container says this piece has: an encoder fills its last block up."""
+    if not frame.duration or frame.time_base != Fraction(1, frame.sample_rate):
+        return None
+    return int(frame.duration)
 
 
 def _on_clock(
@@ -263,7 +272,7 @@ def _on_clock(
         if at is not None and start is not None and rate:
             offset = floor((at - start) * rate + Fraction(1, 2)) - position
             hole = offset > _GAP_S * rate or position == 0
-            if hole and 0 < offset < 24 * 3600 * rate:
+            if hole and 0 < offset < _LONGEST_HOLE_S * rate:
                 yield np.zeros(offset, np.float32)
                 position += offset
             elif position == 0 and offset < 0:
