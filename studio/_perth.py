@@ -129,4 +129,4 @@ def load_perth(checkpoint: Path) -> PerthNet:
     wanted = {k: v for k, v in state.items() if k.startswith(("encoder.", "decoder."))}
     network = PerthNet()
     network.load_state_dict(wanted)
-    return network.eval()
+    return network.eval().requires_grad_(False)

@@ -1,5 +1,354 @@
-"""The `wildline` command."""
+"""The `wildline` command: a thin layer over `studio`, whose jobs do the work."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from media.errors import OutputError, WildlineError
+
+if TYPE_CHECKING:
+    from studio.provenance import Papers
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="wildline",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Speak a line that was never recorded, in a consenting person's voice, and make the "
+    "face in the footage say it.",
+)
+consent_app = typer.Typer(no_args_is_help=True, help="Write, show and check consent records.")
+app.add_typer(consent_app, name="consent")
+
+_RECORDS = "Records"
+Consent = Annotated[
+    Path | None, typer.Option("--consent", help="The person's consent record (TOML).")
+]
+Person = Annotated[
+    str | None, typer.Option("--person", help="Whose voice or face; default: the consent's.")
+]
+Project = Annotated[
+    str | None, typer.Option("--project", help="The production; must be the consent's.")
+]
+LedgerFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledger", help="Default: beside the output.", rich_help_panel=_RECORDS, metavar="FILE"
+    ),
+]
+Sheet = Annotated[
+    Path | None,
+    typer.Option(
+        "--disclosure", help="Default: beside the output.", rich_help_panel=_RECORDS, metavar="FILE"
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")]
+Takes = Annotated[int, typer.Option("--takes", min=1, max=50, help="The best of so many.")]
+Length = Annotated[
+    float | None, typer.Option("--duration", help="Speak the line in so many seconds.")
+]
+Codec = Annotated[Literal["h264", "prores"], typer.Option("--codec", help="Of the picture.")]
+At = Annotated[float, typer.Option("--at", help="Second of the footage at which the line starts.")]
+ArchiveOnly = Annotated[
+    bool, typer.Option("--archive-only", help="Take no mouth from the scene itself.")
+]
+
+
+@app.command()
+def fit(
+    recordings: Annotated[Path, typer.Argument(help="A folder of recordings, or one file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The voice's folder.")],
+    consent: Consent = None,
+    person: Person = None,
+    project: Project = None,
+    seed: Seed = 0,
+    ledger: LedgerFile = None,
+) -> None:
+    """Fit a voice to a person's recordings."""
+    import studio.redub as jobs
+    from studio._display import out as show
+    from studio._display import progress_bars, scores_text
+
+    with progress_bars() as progress:
+        voice = jobs.fit(
+            recordings,
+            out,
+            consent=consent,
+            person=person,
+            project=project,
+            papers=_papers(out, ledger, None),
+            seed=seed,
+            progress=progress,
+        )
+    show(f"voice {out}: {scores_text(voice.scores)}")
+
+
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(help="The line.")],
+    voice: Annotated[str, typer.Option("--voice", help="A voice's folder, or stock:NAME.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The WAV file.")],
+    consent: Consent = None,
+    project: Project = None,
+    takes: Takes = 3,
+    seed: Seed = 0,
+    speed: Annotated[float, typer.Option("--speed", help="1 is the voice's own pace.")] = 1.0,
+    duration: Length = None,
+    ledger: LedgerFile = None,
+    disclosure: Sheet = None,
+) -> None:
+    """Speak a new line; writes the WAV and beside it words, phones and scores as JSON."""
+    import studio.redub as jobs
+    from studio._display import out as show
+    from studio._display import progress_bars, scores_text
+
+    with progress_bars() as progress:
+        said = jobs.say(
+            text,
+            voice,
+            out,
+            consent=consent,
+            project=project,
+            takes=takes,
+            seed=seed,
+            speed=speed,
+            duration_s=duration,
+            papers=_papers(out, ledger, disclosure),
+            progress=progress,
+        )
+    show(f"{said.path} (best of {said.takes}): {scores_text(said.take.scores)}")
+
+
+@app.command()
+def align(
+    speech: Annotated[Path, typer.Argument(help="Sound, or footage with sound.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help=".TextGrid, .json, .srt, .csv, ...")],
+    text: Annotated[
+        str | None, typer.Option("--text", help="What is said; recognised when absent.")
+    ] = None,
+    text_file: Annotated[Path | None, typer.Option("--text-file", help="The same, in a file.")] = (
+        None
+    ),
+) -> None:
+    """Find every word and phone in a recording."""
+    from align.formats import write_timing
+    from align.transcribe import align_sound
+    from media.audio import read_sound
+    from studio._display import out as show
+    from studio._display import progress_bars
+    from studio._sources import read_text, writable
+
+    writable(out)
+    words = read_text(text_file) if text_file is not None else text
+    with progress_bars() as progress:
+        timing = align_sound(
+            read_sound(speech),
+            words,
+            progress=lambda share: progress("listening", round(1000 * share), 1000),
+        )
+    write_timing(timing, out)
+    show(f"{out}: {len(timing.words)} words, {len(timing.phones)} phones ({timing.engine})")
+
+
+@app.command()
+def resync(
+    footage: Annotated[Path, typer.Argument(help="The scene.")],
+    sound: Annotated[Path, typer.Argument(help="What the face shall say.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help=".mp4, .mov or .mkv")],
+    consent: Consent = None,
+    person: Person = None,
+    project: Project = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="What the sound says; recognised when absent.")
+    ] = None,
+    timing: Annotated[
+        Path | None, typer.Option("--timing", help="Its words and phones, if you have them.")
+    ] = None,
+    archive: Annotated[
+        list[Path] | None, typer.Option("--archive", help="More footage of the person.")
+    ] = None,
+    archive_only: ArchiveOnly = False,
+    at: At = 0.0,
+    codec: Codec = "h264",
+    ledger: LedgerFile = None,
+    disclosure: Sheet = None,
+) -> None:
+    """Make the face in a scene say a given sound."""
+    import studio.redub as jobs
+    from studio._display import out as show
+    from studio._display import progress_bars
+
+    with progress_bars() as progress:
+        made = jobs.resync(
+            footage,
+            sound,
+            out,
+            consent=consent,
+            person=person,
+            project=project,
+            text=text,
+            timing=timing,
+            archive=archive or (),
+            archive_only=archive_only,
+            at_s=at,
+            codec=codec,
+            papers=_papers(out, ledger, disclosure),
+            progress=progress,
+        )
+    show(f"{made.path}: {jobs.summary(made)}")
+
+
+@app.command("redub")
+def redub_command(
+    footage: Annotated[Path, typer.Option("--footage", help="The scene.")],
+    line: Annotated[str, typer.Option("--line", help="The new line.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help=".mp4, .mov or .mkv")],
+    archive: Annotated[
+        list[Path] | None,
+        typer.Option("--archive", help="The person's recordings, and films if there are any."),
+    ] = None,
+    voice: Annotated[
+        str | None, typer.Option("--voice", help="A fitted voice, instead of fitting one.")
+    ] = None,
+    consent: Consent = None,
+    project: Project = None,
+    archive_only: ArchiveOnly = False,
+    takes: Takes = 3,
+    seed: Seed = 0,
+    duration: Length = None,
+    at: At = 0.0,
+    codec: Codec = "h264",
+    ledger: LedgerFile = None,
+    disclosure: Sheet = None,
+) -> None:
+    """Speak a new line in the person's voice and make the face in the scene say it."""
+    import studio.redub as jobs
+    from studio._display import out as show
+    from studio._display import progress_bars, scores_text
+
+    with progress_bars() as progress:
+        made = jobs.redub(
+            footage,
+            line,
+            out,
+            consent=consent,
+            archive=archive or (),
+            voice=voice,
+            project=project,
+            archive_only=archive_only,
+            takes=takes,
+            seed=seed,
+            duration_s=duration,
+            at_s=at,
+            codec=codec,
+            papers=_papers(out, ledger, disclosure),
+            progress=progress,
+        )
+    show(f"voice: {scores_text(made.voice.scores)}")
+    show(f"line: {made.line.path}: {scores_text(made.line.take.scores)}")
+    show(f"{made.clip.path}: {jobs.summary(made.clip)}")
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A delivered file, or any other.")],
+    ledger: Annotated[
+        Path | None, typer.Option("--ledger", help="Default: the one beside the file, if any.")
+    ] = None,
+) -> None:
+    """Read watermark, Content Credentials and ledger back; exit code 1 if they do not hold."""
+    from studio._display import out as show
+    from studio.verify import examine
+
+    findings = examine(file, ledger)
+    for sentence in findings.sentences():
+        show(sentence)
+    if not findings.sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def weights() -> None:
+    """List every file of learned numbers with its licence."""
+    from studio._display import table
+    from weights.registry import all_weights
+
+    rows: list[tuple[str, ...]] = [
+        (w.name, w.purpose, w.licence, w.note, w.sha256[:12]) for w in all_weights()
+    ]
+    table(("name", "purpose", "licence", "what it allows", "sha256"), rows)
+
+
+def _papers(out: Path, ledger: Path | None, sheet: Path | None) -> Papers:
+    from studio.provenance import Papers
+
+    return Papers.beside(out, ledger, sheet)
+
+
+def _register_consent_commands() -> None:
+    from studio import _consent_commands
+
+    consent_app.command("new")(_consent_commands.new)
+    consent_app.command("show")(_consent_commands.show)
+    consent_app.command("check")(_consent_commands.check)
+
+
+_register_consent_commands()
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns the exit code and never lets a user's mistake end in a trace."""
+    _quieten()
+    try:
+        return int(app(arguments, prog_name="wildline", standalone_mode=False) or 0)
+    except KeyboardInterrupt:
+        return _fail("stopped; finished steps are kept", 130)
+    except WildlineError as error:
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        return _fail(_about(error), OutputError.exit_code)
+    except Exception as error:
+        message = getattr(error, "format_message", None)  # how Typer words a wrong call
+        if message is None:
+            raise
+        return _fail(f"{message()} (see wildline --help)", getattr(error, "exit_code", 2))
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    return code
+
+
+def _about(error: OSError) -> str:
+    """One line for what no room foresaw: a disk that filled up, a right that was lost."""
+    where = f"'{error.filename}': " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{where}there is no room left on the disk; free some and run this again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where}this place is not allowed to be read or written; check its permissions"
+    return f"{where}{error.strerror or error}; check the path and run this again"
+
+
+def _quieten() -> None:
+    """Keep what libraries chatter off the user's one line."""
+    warnings.simplefilter("ignore")
+    for name in ("GLOG_minloglevel", "TF_CPP_MIN_LOG_LEVEL"):
+        os.environ.setdefault(name, "3")
+
+
+if __name__ == "__main__":
+    main()

@@ -50,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A ledger file; it and its folder are made on the first `append`."""
+    """A ledger file, made on the first `append`; its folder must be there."""
 
     path: Path
 
@@ -81,8 +81,6 @@ class Ledger:
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
     """An exclusively locked file descriptor open for reading and appending."""
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,0 +1,103 @@
+"""What users point at: folders of recordings and films, and the timing that comes with a line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from media.errors import AlignError, ArchiveError, MediaError
+from media.files import sha256_of
+
+if TYPE_CHECKING:
+    from align.timing import Timing
+    from media.audio import Sound
+
+__all__ = ["files_in", "fingerprint", "footage_in", "line_timing", "read_text", "writable"]
+
+_FOOTAGE = frozenset(
+    [".mp4", ".mov", ".m4v", ".mkv", ".mxf", ".avi", ".mpg", ".mpeg", ".webm", ".mts", ".ts"]
+)
+
+
+def files_in(places: Path | Sequence[Path]) -> list[Path]:
+    """Every visible file in the given files and folders, sorted.
+
+    Raises `ArchiveError` for a place that does not exist.
+    """
+    found: list[Path] = []
+    for place in [places] if isinstance(places, Path) else places:
+        if place.is_dir():
+            inside = (p for p in place.rglob("*") if p.is_file())
+            found += (p for p in inside if not p.name.startswith("."))
+        elif place.is_file():
+            found.append(place)
+        else:
+            raise ArchiveError(f"there is nothing at '{place}'; check the path")
+    return sorted(set(found))
+
+
+def footage_in(places: Sequence[Path]) -> list[Path]:
+    """The films among the given files and folders, sorted."""
+    return [p for p in files_in(places) if p.suffix.lower() in _FOOTAGE]
+
+
+def fingerprint(places: Path | Sequence[Path], settings: Mapping[str, Any]) -> str:
+    """One hash for all files in `places` and `settings` (JSON values): a cache key."""
+    hashes = sorted((p.name, sha256_of(p)) for p in files_in(places))
+    content = json.dumps([hashes, dict(settings)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def line_timing(path: Path, sound: Sound, text: str | None, timing: Path | None) -> Timing:
+    """Words and phones of a line: from `timing`, from `text`, from its own JSON, or by ear.
+
+    Raises `AlignError` when a given timing is not this sound's, and what `align_sound` raises.
+    """
+    from align.formats import read_timing
+    from align.transcribe import align_sound
+
+    if timing is not None:
+        times = read_timing(timing)
+        if times.phones and times.phones[-1].end_s > float(sound.duration_s) + 0.05:
+            raise AlignError(
+                f"the timing '{timing}' ends at {times.phones[-1].end_s:.2f} s and the sound "
+                f"'{path}' at {float(sound.duration_s):.2f} s; give the timing of this sound"
+            )
+        return times
+    if text is None and (own := _own_timing(path, sound)) is not None:
+        return own
+    return align_sound(sound, text)
+
+
+def _own_timing(path: Path, sound: Sound) -> Timing | None:
+    """The timing beside a line that `say` wrote, if it is still this sound's."""
+    from align.formats import read_timing
+
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        return None
+    try:
+        times = read_timing(beside)
+    except (AlignError, MediaError):
+        return None
+    same = abs(times.duration_s - float(sound.duration_s)) < 0.002
+    return times if same and times.phones else None
+
+
+def read_text(path: Path) -> str:
+    """A text file's words. Raises `MediaError` when it cannot be read as text."""
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MediaError(f"'{path}' cannot be read as text; check the path") from error
+
+
+def writable(target: Path) -> None:
+    """Prove that `target` can be written, before any work. Raises `OutputError`."""
+    from studio.provenance import delivery
+
+    with delivery(target):
+        pass

@@ -1,0 +1,226 @@
+"""Make the face in a scene say a given sound: from consent to ledger.
+
+made = resync(Path("scene.mp4"), Path("line.wav"), Path("out.mp4"), consent=...)
+print(summary(made))
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from media.errors import MediaError, TextError
+from media.files import sha256_of, user_cache_dir
+from studio import consent as consents
+from studio._jobs import DELIVERY_RATE, Progress, licences, quiet, speech_span, tools
+from studio._sources import footage_in, line_timing
+from studio.credentials import Ingredient, Statement
+from studio.provenance import Disclosure, Papers, delivery, publish, weights_used
+
+if TYPE_CHECKING:
+    from align.timing import Timing
+    from lipsync.resync import ResyncReport
+    from lipsync.score import LipScores
+    from media.audio import Sound
+    from media.footage import FootageInfo
+    from studio.consent import Consent
+
+__all__ = ["Codec", "ResyncResult", "resync", "summary", "tracks_folder"]
+
+Codec = Literal["h264", "prores"]
+_LIP_WEIGHTS = ("mediapipe-face-mesh", "perth")
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncResult:
+    """A delivered clip, its report (also beside it as JSON) and its lips' scores."""
+
+    path: Path
+    report: ResyncReport
+    lips: LipScores | None
+    report_path: Path
+
+
+def resync(
+    footage: Path,
+    sound: Path,
+    out: Path,
+    *,
+    consent: Path | None,
+    person: str | None = None,
+    project: str | None = None,
+    text: str | None = None,
+    timing: Path | None = None,
+    archive: Sequence[Path] = (),
+    archive_only: bool = False,
+    engine: str = "mouthbank",
+    codec: Codec = "h264",
+    at_s: float = 0.0,
+    seed: int = 0,
+    score: bool = True,
+    papers: Papers | None = None,
+    progress: Progress = quiet,
+) -> ResyncResult:
+    """Re-render the mouth in `footage` so that it says `sound`; deliver picture and sound.
+
+    The timing is, in this order: the file `timing`; `text` aligned to the sound; the JSON
+    beside a line that `say` wrote; what is recognised in the sound. `at_s` is where in the
+    footage the sound starts (seconds). `archive` are further clips of the person, or
+    folders of them; with `archive_only` no mouth comes from the footage itself.
+    Raises `ConsentError`, `NoFaceError`, `NoSpeechError`, `MediaError`, `OutputError`.
+    """
+    from lipsync.resync import resync as render
+
+    with delivery(out) as stage:
+        papers = papers or Papers.beside(out)
+        record = consents.check(
+            consent, use="face-alter", ledger=papers.ledger, person=person, project=project
+        )
+        scene, clips = _scene(footage), footage_in(archive)
+        laid, times = _laid_in(sound, text, timing, scene, at_s)
+        report = render(
+            footage,
+            laid,
+            times,
+            stage / out.name,
+            archive=clips,
+            archive_only=archive_only,
+            engine=engine,
+            cache=tracks_folder(),
+            codec=codec,
+            seed=seed,
+            progress=progress,
+        )
+        lips = _lip_scores(stage / out.name, laid, times, progress) if score else None
+        result = ResyncResult(out, replace(report, out=out), lips, out.with_suffix(".report.json"))
+        (stage / result.report_path.name).write_text(_report_json(result, record), "utf-8")
+        statement = _mouth_statement(result, record, footage, sound, clips)
+        said = _mouth_disclosure(scene, times, record, project, engine)
+        publish(stage, out, statement, said, papers, [result.report_path.name])
+    return result
+
+
+def tracks_folder() -> Path:
+    """Where face tracks and the timings of archive footage are kept."""
+    return user_cache_dir() / "lipsync"
+
+
+def _lip_scores(clip: Path, sound: Sound, times: Timing, progress: Progress) -> LipScores:
+    """The finished lips, measured on a track of the finished picture."""
+    from lipsync.faces import track_faces
+    from lipsync.score import score_lips
+
+    def checking(what: str, done: int, total: int | None) -> None:
+        del what
+        progress("checking the lips", done, total)
+
+    return score_lips(track_faces(clip, progress=checking), times, sound=sound)
+
+
+def _mouth_statement(
+    result: ResyncResult, record: Consent, footage: Path, sound: Path, clips: Sequence[Path]
+) -> Statement:
+    parts = [Ingredient(footage, sha256_of(footage), "parent")]
+    parts += [Ingredient(sound, sha256_of(sound), "component")]
+    parts += [Ingredient(clip, sha256_of(clip), "input") for clip in clips]
+    facts = {
+        "engine": result.report.engine,
+        "weights": weights_used(_LIP_WEIGHTS),
+        "text": result.report.timing.text,
+    }
+    return Statement("mouth", result.path.name, record.id, parts, facts)
+
+
+def _scene(footage: Path) -> FootageInfo:
+    from media.reader import probe
+
+    return probe(footage)
+
+
+def _laid_in(
+    path: Path, text: str | None, timing: Path | None, scene: FootageInfo, at_s: float
+) -> tuple[Sound, Timing]:
+    """The marked sound and its timing, both on the footage's clock."""
+    from media.audio import read_sound
+    from studio.watermark import watermark
+
+    if at_s < 0:
+        raise MediaError(f"a line cannot start {-at_s:g} s before the footage; give 0 or more")
+    sound = read_sound(path, DELIVERY_RATE)
+    times = line_timing(path, sound, text, timing)
+    end = at_s + speech_span(times)[1]
+    if end > float(scene.duration_s) + 0.5 / float(scene.rate):
+        raise TextError(
+            f"the line ends at {end:.2f} s and the footage '{scene.path}' at "
+            f"{float(scene.duration_s):.2f} s; shorten the line or start it earlier"
+        )
+    return _placed(watermark(sound), times, at_s)
+
+
+def _placed(sound: Sound, times: Timing, at_s: float) -> tuple[Sound, Timing]:
+    """`sound` and `times` moved to `at_s` seconds."""
+    import numpy as np
+
+    if not at_s:
+        return sound, times
+    before = np.zeros(round(at_s * sound.rate), np.float32)
+    moved = replace(sound, samples=np.concatenate([before, sound.samples]))
+    return moved, times.shifted(at_s)
+
+
+def _report_json(result: ResyncResult, record: Consent) -> str:
+    report = {f.name: getattr(result.report, f.name) for f in fields(result.report)}
+    timing: Timing = report.pop("timing")
+    document = {
+        "out": str(result.path),
+        "consent": record.id,
+        "text": timing.text,
+        "timing": timing.engine,
+        **report,
+        "passed": [asdict(stretch) for stretch in result.report.passed],
+        "lips": None if result.lips is None else _numbers(result.lips),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def _numbers(scores: LipScores) -> dict[str, float | None]:
+    """Scores for JSON, which has no NaN: what could not be measured is null."""
+    return {k: None if math.isnan(v) else round(v, 4) for k, v in asdict(scores).items()}
+
+
+def _mouth_disclosure(
+    scene: FootageInfo, times: Timing, record: Consent, project: str | None, engine: str
+) -> Disclosure:
+    first, last = speech_span(times)
+    return Disclosure(
+        project=project or record.project,
+        generated="mouth re-rendered in real footage, sound replaced",
+        text=times.text,
+        timecode_in=_timecode(scene, first),
+        timecode_out=_timecode(scene, last),
+        tools=tools(engine),
+        weights=licences(_LIP_WEIGHTS),
+    )
+
+
+def _timecode(scene: FootageInfo, seconds: float) -> str:
+    from media.time import Timecode
+
+    start = scene.start_timecode or Timecode(0, scene.rate)
+    return str(start + scene.rate.frame_at(seconds))
+
+
+def summary(result: ResyncResult) -> str:
+    """What was done, and the lips' scores, on one line."""
+    report = result.report
+    words = (
+        f"{report.frames} frames, {report.replaced} with a new mouth, {report.faceless} faceless"
+    )
+    if result.lips is None:
+        return words
+    lips = {k: v for k, v in _numbers(result.lips).items() if v is not None and k != "frames"}
+    return f"{words}; lips: " + ", ".join(f"{k} {v:.3g}" for k, v in lips.items())

@@ -1,0 +1,161 @@
+"""Read every mark back from a file, and say plainly what each can and cannot tell.
+
+findings = examine(Path("out.mp4"))
+for sentence in findings.sentences(): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from media.errors import NoSoundError, ProvenanceError
+from studio import ledger as ledgers
+
+if TYPE_CHECKING:
+    from studio.credentials import Credentials
+    from studio.watermark import Reading
+
+__all__ = ["Findings", "examine"]
+
+_MEANS = {
+    "trainedAlgorithmicMedia": "speech made by a machine",
+    "compositeWithTrainedAlgorithmicMedia": "real footage with parts made by a machine",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found in one file.
+
+    `watermark` is None when the file has no sound. `ledger_line` is the line that records
+    these very bytes, `ledger_lines` how many the (intact) ledger has; None without a ledger.
+    `ledger_problem` says where a ledger is broken.
+    """
+
+    path: Path
+    credentials: Credentials
+    watermark: Reading | None
+    ledger: Path | None = None
+    ledger_line: int | None = None
+    ledger_lines: int | None = None
+    ledger_problem: str | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing contradicts the marks: credentials intact and the ledger whole."""
+        return self.credentials.state == "intact" and self.ledger_problem is None
+
+    def sentences(self) -> Iterator[str]:
+        """The findings in plain words."""
+        yield from self._about_credentials()
+        yield from self._about_watermark()
+        yield from self._about_ledger()
+
+    def _about_credentials(self) -> Iterator[str]:
+        found = self.credentials
+        if found.state == "absent":
+            yield (
+                "Content Credentials: none. The file was not signed, or a re-encode removed "
+                "them; this says nothing about how it was made."
+            )
+            return
+        if found.state == "unreadable":
+            yield f"Content Credentials: damaged beyond reading ({'; '.join(found.problems)})."
+            return
+        where = "in a sidecar beside the file" if found.sidecar else "in the file"
+        if found.state == "altered":
+            yield f"Content Credentials: BROKEN, {where}. The file was changed after signing."
+            yield from (f"  {problem}" for problem in found.problems)
+        else:
+            known = (
+                "this production's certificate"
+                if found.trusted
+                else (
+                    "a certificate this machine does not know, so the name proves nothing by itself"
+                )
+            )
+            yield f"Content Credentials: intact, {where}; signed by {found.signer} ({known})."
+        yield from self._claims(found)
+
+    @staticmethod
+    def _claims(found: Credentials) -> Iterator[str]:
+        kinds = [_MEANS.get(kind, kind) for kind in found.source_types]
+        if kinds:
+            yield f"  It says: {'; '.join(kinds)}."
+        consent = found.generation.get("consent")
+        if found.generation:
+            yield f"  Consent record: {consent or 'none needed (stock voice)'}."
+        for source in found.generation.get("sources", ()):
+            digest, role = source["sha256"][:16], source["role"]
+            yield f"  Made from: {source['file']} (sha256 {digest}…, {role})."
+
+    def _about_watermark(self) -> Iterator[str]:
+        if self.watermark is None:
+            yield "Watermark: the file has no sound to look in."
+        elif self.watermark.found:
+            spans = ", ".join(f"{a:.0f}-{b:.0f} s" for a, b in self.watermark.spans)
+            yield (
+                f"Watermark: found (confidence {self.watermark.confidence:.2f}) around {spans}. "
+                "The sound there was made by a machine."
+            )
+        else:
+            yield (
+                f"Watermark: not found (confidence {self.watermark.confidence:.2f}). The sound may "
+                "be a recording, or the mark was lost to noise or a change of speed."
+            )
+
+    def _about_ledger(self) -> Iterator[str]:
+        if self.ledger is None:
+            return
+        if self.ledger_problem is not None:
+            yield f"Ledger: BROKEN. {self.ledger_problem}."
+        elif self.ledger_line is not None:
+            yield (
+                f"Ledger: line {self.ledger_line} of {self.ledger} records exactly this file; "
+                f"the chain of {self.ledger_lines} lines is whole."
+            )
+        else:
+            yield (
+                f"Ledger: none of the {self.ledger_lines} lines of {self.ledger} records this "
+                "file as it is now; the chain is whole."
+            )
+
+
+def examine(path: Path, ledger: Path | None = None) -> Findings:
+    """Read credentials, watermark and (given, or beside the file) ledger.
+
+    Raises `MediaError` when the file is missing or is neither sound nor picture.
+    """
+    from media.audio import read_sound
+    from media.files import sha256_of
+    from studio.credentials import read_credentials
+    from studio.watermark import detect
+
+    digest = sha256_of(path)
+    try:
+        mark = detect(read_sound(path))
+    except NoSoundError:
+        mark = None
+    credentials = read_credentials(path)
+    beside = path.parent / ledgers.DEFAULT_NAME
+    ledger = ledger or (beside if beside.is_file() else None)
+    if ledger is None:
+        return Findings(path, credentials, mark)
+    line, lines, problem = _look_up(ledger, digest)
+    return Findings(path, credentials, mark, ledger, line, lines, problem)
+
+
+def _look_up(ledger: Path, digest: str) -> tuple[int | None, int, str | None]:
+    """The last line that records `digest`, the number of lines, and what is wrong."""
+    found, count = None, 0
+    try:
+        for entry in ledgers.read_ledger(ledger):
+            count = entry.number
+            if entry.facts.get("sha256") == digest and entry.event.endswith(".delivered"):
+                found = entry.number
+    except ProvenanceError as error:
+        return found, count, str(error)
+    return found, count, None
