@@ -93,8 +93,8 @@ class RgbConverter:
         )
         rgb: NDArray[Any] = converted.to_ndarray()
         if deep:
-            # swscale's own 16 -> 8 bit truncates (1 to 2 code values too dark).
-            rgb = (rgb - (rgb >> 8) + 128) >> 8
+            # Its 16 bits hold 256 steps per 8-bit code; its own 8-bit output truncates.
+            rgb = (np.minimum(rgb, 0xFF7F) + 128) >> 8
         return rgb.astype(np.uint8, copy=False)
 
     def from_rgb(self, rgb: NDArray[np.uint8]) -> VideoFrame:

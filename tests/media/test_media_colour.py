@@ -83,7 +83,7 @@ def test_ten_bits_are_rounded_not_cut_off() -> None:
     convert = RgbConverter(ColourTags(1, 1, 1, False), 720, "yuv422p10le")
     frame = convert.from_rgb(rgb)
     expected = to_yuv(rgb, 1, False, bits=10)
-    assert np.abs(planes(frame)[0] - expected[..., 0]).max() <= 2
+    assert np.abs(planes(frame)[0] - expected[..., 0]).max() <= 1
     error = convert.to_rgb(frame).astype(int)[8::16, 8::16] - rgb[8::16, 8::16]
     assert np.abs(error).max() <= 1
     assert abs(error.mean()) < 0.1
