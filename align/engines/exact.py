@@ -1,10 +1,18 @@
-"""Timing from a synthesiser's own durations: nothing is estimated.
+"""Timing from a synthesiser's own durations.
 
-Kokoro says for each of its tokens how many frames of 25 ms it lasts. A phone lasts as
-long as the characters it owns; stress marks belong to the phone after them. A space
-between words is sound, not silence: its frames hold the closure or the onset of the next
-word (measured: -15 to -45 dB where pauses are below -70 dB), so they go to the next
-phone. Punctuation of two frames and more is a pause.
+Kokoro says for each of its tokens how many frames of 25 ms it lasts; a phone lasts as
+long as the characters it owns. Three things stand between these numbers and the sound,
+measured over 45 sentences in five voices against acoustic landmarks (closures, bursts,
+the start of friction and of voicing):
+
+* The sound runs ahead of the durations by 50 ms (median deviation 10 ms), the same in all
+  voices: the decoder looks ahead.
+* A space between words is sound, not silence: its first 15 ms end the word before, the
+  rest begins the next one (-15 to -45 dB where pauses are below -70 dB).
+* The last phone before a pause is given much of the pause.
+
+With the sound at hand the last one is mended by its level, and boundaries move from the
+25 ms grid to the nearest change of the spectrum.
 """
 
 from __future__ import annotations
@@ -12,31 +20,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from align.phones import without_stress
 from align.timing import Span, Timing
 from media.errors import AlignError
 
 if TYPE_CHECKING:
-    from align.text import Script
+    from numpy.typing import NDArray
 
-__all__ = ["FRAME_S", "timing_from_durations"]
+    from align.text import Script
+    from media.audio import Sound
+
+__all__ = ["FRAME_S", "LEAD_S", "timing_from_durations"]
 
 # 600 samples at 24 kHz.
 FRAME_S = 0.025
+# How far the sound runs ahead of the durations.
+LEAD_S = 0.050
+_SPACE_TO_LEFT_S = 0.015
 _PAUSE_FRAMES = 2.0
+_LEAST_PHONE_S = 0.01
+_STOPS = frozenset("PTKBDG") | {"CH", "JH"}
+# The silent closure of a stop that opens a phrase: the mouth is there before the burst.
+_CLOSURE_S = 0.05
 
 
 def timing_from_durations(
     script: Script,
     token_durations_frames: Sequence[float],
     frame_s: float = FRAME_S,
+    sound: Sound | None = None,
 ) -> Timing:
-    """Exact words and phones of a synthesised line.
+    """Words and phones of a synthesised line.
 
     `token_durations_frames` are the durations of [start, *tokens, end] in frames of
-    `frame_s` seconds, one token for each character of `script.kokoro`. Start, end and
-    pauses are silence. Words are the written ones: "1963" is one span over its four
-    spoken words. Raises `AlignError` when the number of durations does not fit.
+    `frame_s` seconds, one token for each character of `script.kokoro`. Give the `sound`
+    they belong to whenever it is at hand: it settles where pauses begin and sharpens the
+    boundaries. Start, end and punctuation of two frames and more are silence. Words are
+    the written ones: "1963" is one span over its four spoken words. Raises `AlignError`
+    when the number of durations does not fit.
     """
     durations = [float(d) for d in token_durations_frames]
     if len(durations) != len(script.kokoro) + 2:
@@ -44,39 +67,99 @@ def timing_from_durations(
             f"{len(durations)} durations for {len(script.kokoro)} phonemes; "
             "give one for each phoneme and one for each end"
         )
-    edges = [0.0]
-    for duration in durations:
-        edges.append(edges[-1] + duration * frame_s)
-    owners = _owners(script, durations)
-    phones = _spans(script, owners, edges)
-    return Timing(_written(script, phones), tuple(s for _, s in phones), edges[-1], engine="exact")
+    edges = [0.0, *(float(e) * frame_s for e in np.cumsum(durations))]
+    total = edges[-1]
+    phrases = _phrases(script, durations, edges)
+    if sound is not None:
+        total = float(sound.duration_s)
+        phrases = _sharpened(script, phrases, sound)
+    spans = _spans(script, phrases, total)
+    return Timing(_written(script, spans), tuple(s for _, s in spans), total, engine="exact")
 
 
-def _owners(script: Script, durations: list[float]) -> list[int]:
-    """For each token (ends included) the index of its phone, -1 for silence."""
-    owners = [-1] * len(durations)
+# Phones without a pause between them: the index of the first one, and all their edges.
+_Phrase = tuple[int, list[float]]
+
+
+def _phrases(script: Script, durations: list[float], edges: list[float]) -> list[_Phrase]:
+    """Boundaries of the phones between pauses, moved by the lead of the sound."""
+    phrases: list[_Phrase] = []
+    before = 0  # the token (start token included) after which the last phone ended
     for index, chars in enumerate(script.phone_chars()):
-        for char in range(chars.start, chars.end):
-            owners[char + 1] = index
-    following = -1
-    for token in range(len(script.kokoro), 0, -1):
-        if owners[token] >= 0:
-            following = owners[token]
-        elif script.kokoro[token - 1] == " " or durations[token] < _PAUSE_FRAMES:
-            owners[token] = following
+        first = chars.start + 1
+        between = range(before + 1, first)
+        pause = [
+            t for t in between if script.kokoro[t - 1] != " " and durations[t] >= _PAUSE_FRAMES
+        ]
+        if index == 0 or pause:
+            if phrases:
+                phrases[-1][1].append(edges[pause[0]] - LEAD_S)
+            opens = edges[pause[-1] + 1] if pause else edges[before + 1]
+            phrases.append((index, [opens - LEAD_S]))
         else:
-            following = -1 if script.kokoro[token - 1] != " " else following
-    return owners
+            gap = edges[first] - edges[before + 1]
+            lean = min(_SPACE_TO_LEFT_S, 0.5 * gap)
+            phrases[-1][1].append(edges[before + 1] + lean - LEAD_S)
+        before = chars.end
+    phrases[-1][1].append(edges[before + 1] - LEAD_S)
+    return phrases
 
 
-def _spans(script: Script, owners: list[int], edges: list[float]) -> list[tuple[int, Span]]:
-    """(word, span) of every phone that has a length."""
+def _sharpened(script: Script, phrases: list[_Phrase], sound: Sound) -> list[_Phrase]:
+    """Phrases begun and ended where the sound does, boundaries on its changes."""
+    from align.refine import loudness, refine_edges, speech_level
+
+    levels = loudness(sound)
+    loud = levels > speech_level(levels)
+    labels = [without_stress(c.phone) for c in script.phone_chars()]
+    found: list[_Phrase] = []
+    for number, (first, edges) in enumerate(phrases):
+        floor = found[-1][1][-1] if found else 0.0
+        ceiling = float(sound.duration_s)
+        if number + 1 < len(phrases):
+            ceiling = phrases[number + 1][1][0]
+        start = _onset(loud, edges[0], edges[1], labels[first])
+        end = _end(loud, edges[-2], max(edges[-1], min(edges[-1] + 0.1, ceiling)))
+        inner = refine_edges(sound, edges, spread_s=0.012, reach_s=0.025)[1:-1]
+        found.append((first, [max(start, floor), *inner, end]))
+    return found
+
+
+def _onset(loud: NDArray[np.bool_], start: float, end: float, label: str) -> float:
+    """Where the first phone after a pause begins."""
+    from align.refine import HOP_S
+
+    low, high = max(0, round((start - 0.06) / HOP_S)), round(end / HOP_S)
+    inside = np.flatnonzero(loud[low:high])
+    if not len(inside):
+        return start
+    heard = float((low + inside[0]) * HOP_S)
+    return min(heard, max(start, heard - _CLOSURE_S)) if label in _STOPS else heard
+
+
+def _end(loud: NDArray[np.bool_], start: float, end: float) -> float:
+    """Where the last phone before a pause, that begins at `start`, ends."""
+    from align.refine import HOP_S
+
+    low, high = max(0, round(start / HOP_S)), max(0, round(end / HOP_S))
+    inside = np.flatnonzero(loud[low:high])
+    return float((low + inside[-1] + 1) * HOP_S) if len(inside) else min(end, start + 0.05)
+
+
+def _spans(script: Script, phrases: list[_Phrase], total: float) -> list[tuple[int, Span]]:
+    """(word, span) of every phone: in order, inside the sound, none without a length."""
+    chars = script.phone_chars()
     spans: list[tuple[int, Span]] = []
-    for index, chars in enumerate(script.phone_chars()):
-        tokens = [t for t, owner in enumerate(owners) if owner == index]
-        start, end = edges[tokens[0]], edges[tokens[-1] + 1]
-        if end > start:
-            spans.append((chars.word, Span(without_stress(chars.phone), start, end)))
+    at, left = 0.0, len(chars)
+    least = min(_LEAST_PHONE_S, total / (2 * left))
+    for first, edges in phrases:
+        at = max(at, edges[0])
+        for index in range(len(edges) - 1):
+            start = min(at, total - left * least)
+            left -= 1
+            at = min(max(edges[index + 1], start + least), total - left * least)
+            owner = chars[first + index]
+            spans.append((owner.word, Span(without_stress(owner.phone), start, at)))
     return spans
 
 
