@@ -1,0 +1,375 @@
+"""Lips against the real ones: held-out sentences and the last part of a continuous speech.
+
+    python benchmarks/lipsync.py [--data FOLDER] [--only grid|speech] [--sheets FOLDER]
+
+The data is not part of the project; `--data` or WILDLINE_DATA names it (docs/benchmarks.md).
+Tracks and alignments are kept in the cache folder. Everything is measured by tracking the
+finished frames again, except what is called "planned". Times are printed, never judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parent.parent
+if __name__ == "__main__":
+    # `benchmarks/lipsync.py` must not stand in for the package of the same name.
+    sys.path[0] = str(ROOT)
+
+from align.timing import Timing  # noqa: E402
+from lipsync.blend import Paster  # noqa: E402
+from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip_shape  # noqa: E402
+from lipsync.engines import BankSource, RenderJob  # noqa: E402
+from lipsync.engines.mouthbank import MouthBankRenderer  # noqa: E402
+from lipsync.faces import build_track, track_faces, usable_frames  # noqa: E402
+from lipsync.motion import MotionExample, in_sync, picture_lead  # noqa: E402
+from lipsync.score import LipScores, PictureScores, compare_pictures, score_lips, score_table  # noqa: E402
+from lipsync.track import FaceTrack  # noqa: E402
+from media.audio import Sound, read_sound  # noqa: E402
+from media.video import Frame, read_frames  # noqa: E402
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+HELD_OUT = 20
+SPEC = CropSpec(256)
+# The wide region of the first prototype, so that its 34.6 dB can be compared.
+WIDE_POINTS = (33, 133, 362, 263, 1, 168, 6, 197)
+WIDE_AT = ((44, 46), (56, 46), (72, 46), (84, 46), (64, 70), (64, 44), (64, 50), (64, 58))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Footage with everything known about it."""
+
+    path: Path
+    track: FaceTrack
+    timing: Timing
+    sound: Sound
+
+    @property
+    def source(self) -> BankSource:
+        return BankSource(self.path, self.track, self.timing, self.sound)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one re-rendered clip and of the real one."""
+
+    real: LipScores
+    ours: LipScores
+    planned: float
+    wide_psnr: float
+    mouth: PictureScores
+    joins: float
+    fps: float
+
+
+def load(path: Path, cache: Path, text: str | None = None) -> Clip:
+    """Track and align, or take both from `cache`."""
+    from align.engines.sphinx import SphinxAligner
+    from align.formats import read_timing, write_timing
+    from align.text import speakable
+    from align.transcribe import align_sound
+
+    sound = read_sound(path, 16000)
+    kept = cache / f"{path.stem}.json"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        known = SphinxAligner().align(sound, speakable(text)) if text else align_sound(sound)
+        write_timing(known, kept)
+    return Clip(path, track_faces(path, cache=cache), read_timing(kept), sound)
+
+
+def sentence(path: Path) -> str:
+    """The words of a GRID clip, from the `.align` beside it."""
+    rows = (line.split() for line in path.with_suffix(".align").read_text().splitlines())
+    return " ".join(word for _, _, word in rows if word not in ("sil", "sp"))
+
+
+def rerender(
+    renderer: MouthBankRenderer, clip: Clip, job: RenderJob, first: int, last: int
+) -> tuple[list[Pixels], list[Pixels], float]:
+    """Frames first..last of `clip` as they are and with new mouths; frames per second."""
+    track, paster = clip.track, Paster(seed=job.seed)
+    real, ours, spent = [], [], 0.0
+    for frame in read_frames(clip.path, first, last):
+        i = frame.index
+        real.append(frame.rgb)
+        start = time.perf_counter()
+        if job.usable[i]:
+            marks = track.landmarks[i]
+            transform = crop_transforms(marks[None], SPEC)[0]
+            picture = crop(frame.rgb, transform, SPEC)
+            inside = landmarks_in_crop(marks, transform)
+            patch = renderer.render([i], picture[None], inside[None])[0]
+            pasted = paster.paste(frame.rgb, patch, marks, transform, index=i, target_crop=picture)
+        else:
+            pasted = frame.rgb
+        spent += time.perf_counter() - start
+        ours.append(pasted)
+    return real, ours, len(real) / max(spent, 1e-9)
+
+
+def again(frames: Sequence[Pixels], like: FaceTrack) -> FaceTrack:
+    """The face track of finished frames."""
+
+    def numbered() -> Iterator[Frame]:
+        for i, rgb in enumerate(frames):
+            yield Frame(index=i, pts=like.rate.time_of(i), rgb=rgb)
+
+    return build_track(numbered(), like.rate, (like.width, like.height))
+
+
+def part(track: FaceTrack, first: int, last: int) -> FaceTrack:
+    """Frames first..last of a track."""
+    names = ("landmarks", "reason", "shot", "pose", "scale", "times")
+    return replace(track, **{n: getattr(track, n)[first:last] for n in names})
+
+
+def later(clip: Clip, first: int) -> tuple[Timing, Sound]:
+    """Timing and sound of `clip` from frame `first` on."""
+    start = float(clip.track.rate.time_of(first))
+    example = MotionExample(clip.timing, clip.sound, np.zeros((0, 7), np.float32), clip.track.rate)
+    moved = in_sync(example, start)
+    assert moved.timing is not None
+    assert moved.sound is not None
+    return moved.timing, moved.sound
+
+
+def wide_psnr(real: Sequence[Pixels], ours: Sequence[Pixels], track: FaceTrack) -> float:
+    """Mean PSNR in dB of the prototype's region: an ellipse over mouth, chin and cheeks."""
+    import cv2
+
+    mask = np.zeros((128, 128), np.float32)
+    cv2.ellipse(mask, (64, 92), (34, 34), 0, 0, 360, 1, -1)
+    mask[:66] = 0
+    scores = []
+    for a, b, marks in zip(real, ours, track.landmarks, strict=True):
+        if np.isnan(marks[0, 0]):
+            continue
+        points = marks[list(WIDE_POINTS), :2].astype(np.float32)
+        to, _ = cv2.estimateAffinePartial2D(points, np.float32(WIDE_AT))
+        small = [
+            cv2.warpAffine(x, to, (128, 128), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+            for x in (a, b)
+        ]
+        error = (small[0].astype(np.float32) - small[1]) / 255
+        mean = float((error**2 * mask[..., None]).sum() / (3 * mask.sum()))
+        scores.append(-10 * np.log10(mean + 1e-9))
+    return float(np.mean(scores))
+
+
+def mouths(frames: Sequence[Pixels], track: FaceTrack) -> Pixels:
+    """Mouth and chin alone, uint8[n, 96, 96, 3], placed by `track`."""
+    import cv2
+
+    size = SPEC.size
+    rows, columns = slice(size // 4, size * 3 // 4), slice(size // 4, size * 3 // 4)
+    pictures = []
+    for rgb, marks in zip(frames, track.landmarks, strict=True):
+        if np.isnan(marks[0, 0]):
+            continue
+        picture = crop(rgb, crop_transforms(marks[None], SPEC)[0], SPEC)[rows, columns]
+        pictures.append(cv2.resize(picture, (96, 96), interpolation=cv2.INTER_AREA))
+    return np.stack(pictures)
+
+
+def evaluate(
+    renderer: MouthBankRenderer, clip: Clip, first: int, last: int, sheets: Path | None
+) -> Result:
+    """Re-render frames first..last of `clip` (the job is prepared) and measure."""
+    job = _JOBS[id(renderer)]
+    real, ours, fps = rerender(renderer, clip, job, first, last)
+    truth, track = part(clip.track, first, last), again(ours, clip.track)
+    timing, sound = later(clip, first)
+    shut = renderer.model.closed_below
+    planned = renderer.shapes[first:last, 0]
+    wanted = lip_shape(truth.landmarks)[:, 0]
+    both = np.isfinite(planned) & np.isfinite(wanted)
+    path = [p for p in renderer.path[first:last] if p is not None]
+    joins = sum(b != (a[0], a[1] + 1) for a, b in zip(path, path[1:], strict=False))
+    if sheets is not None:
+        contact_sheets(clip.path.stem, real, ours, truth, sheets)
+    return Result(
+        real=score_lips(truth, timing, sound=sound, reference=truth, shut_below=shut),
+        ours=score_lips(track, timing, sound=sound, reference=truth, shut_below=shut),
+        planned=float(np.corrcoef(planned[both], wanted[both])[0, 1]),
+        wide_psnr=wide_psnr(real, ours, truth),
+        mouth=compare_pictures(mouths(ours, truth), mouths(real, truth)),
+        joins=joins / max(len(path), 1),
+        fps=fps,
+    )
+
+
+_JOBS: dict[int, RenderJob] = {}
+
+
+def plan(renderer: MouthBankRenderer, clip: Clip, sources: Sequence[Clip]) -> None:
+    """Prepare `renderer` to say the clip's own words with mouths from `sources`."""
+    job = RenderJob(
+        target=clip.track,
+        usable=usable_frames(clip.track),
+        timing=clip.timing,
+        sound=clip.sound,
+        sources=[s.source for s in sources],
+        crop=SPEC,
+    )
+    renderer.prepare(job)
+    _JOBS[id(renderer)] = job
+
+
+def average(scores: Sequence[LipScores]) -> LipScores:
+    """Mean of every score over clips, NaN left out."""
+    values = {
+        f.name: np.array([getattr(s, f.name) for s in scores], float) for f in fields(LipScores)
+    }
+    means = {k: float(np.nanmean(v)) if np.isfinite(v).any() else np.nan for k, v in values.items()}
+    return LipScores(**{**means, "frames": int(values["frames"].sum())})
+
+
+def show(title: str, results: Sequence[Result]) -> None:
+    """Print the ground truth, ours, and the pictures' scores."""
+    print(f"\n{title}")
+    rows = {
+        "real": average([r.real for r in results]),
+        "mouthbank": average([r.ours for r in results]),
+    }
+    print(score_table(rows))
+    lowest = min(r.ours.opening for r in results)
+    mean = {
+        f.name: np.mean([getattr(r.mouth, f.name) for r in results]) for f in fields(PictureScores)
+    }
+    print(
+        f"opening correlation: measured {rows['mouthbank'].opening:.3f} (lowest {lowest:.3f}), "
+        f"planned {np.mean([r.planned for r in results]):.3f}"
+    )
+    print(
+        f"wide region {np.mean([r.wide_psnr for r in results]):.2f} dB; mouth and chin alone "
+        f"{mean['psnr']:.2f} dB, SSIM {mean['ssim']:.3f}, sharpness x{mean['sharpness']:.2f}, "
+        f"picture flicker x{mean['flicker']:.2f}"
+    )
+    print(
+        f"joins {100 * np.mean([r.joins for r in results]):.0f} in 100 frames; "
+        f"render and paste {np.mean([r.fps for r in results]):.1f} frames/s"
+    )
+
+
+def grid(data: Path, cache: Path, held_out: int, sheets: Path | None) -> None:
+    """Sentences of one man that are not in his bank, re-rendered from their own words."""
+    paths = sorted((data / "archive_grid_s1").glob("*.mpg"))
+    clips = [load(p, cache, sentence(p)) for p in paths]
+    bank, test = clips[:-HELD_OUT], clips[-HELD_OUT:][:held_out]
+    renderer = MouthBankRenderer()
+    results = []
+    start = time.perf_counter()
+    for clip in test:
+        plan(renderer, clip, bank)
+        if not results:
+            print(
+                f"GRID: bank of {len(bank)} clips read and learnt in "
+                f"{time.perf_counter() - start:.1f} s; held-out motion correlation "
+                f"{renderer.model.held_out.round(3).tolist()}"
+            )
+        results.append(evaluate(renderer, clip, 0, len(clip.track), sheets))
+    show(
+        f"GRID, {len(results)} held-out sentences, {sum(r.real.frames for r in results)} frames",
+        results,
+    )
+
+
+def speech(data: Path, cache: Path, sheets: Path | None) -> None:
+    """The last fifth of a continuous address from the rest of it."""
+    clip = load(data / "clips" / "lia_obama.mov", cache)
+    n = len(clip.track)
+    first = n * 4 // 5
+    seen = lip_shape(clip.track.landmarks)
+    lead = picture_lead([MotionExample(clip.timing, clip.sound, seen, clip.track.rate)])
+    print(f"\nlia_obama: the picture leads its sound by {1000 * lead:.0f} ms")
+    # Brought into sync, so that "the real lips" are where the sound says.
+    synced = in_sync(MotionExample(clip.timing, clip.sound, seen, clip.track.rate), lead)
+    assert synced.timing is not None
+    assert synced.sound is not None
+    clip = Clip(clip.path, clip.track, synced.timing, synced.sound)
+    reason = clip.track.reason.copy()
+    reason[first:] = 1
+    marks = clip.track.landmarks.copy()
+    marks[first:] = np.nan
+    early = replace(clip.track, reason=reason, landmarks=marks)
+    cut = float(clip.track.rate.time_of(first))
+    timing = replace(
+        clip.timing,
+        words=tuple(w for w in clip.timing.words if w.end_s <= cut),
+        phones=tuple(p for p in clip.timing.phones if p.end_s <= cut),
+        duration_s=cut,
+    )
+    rest = Clip(clip.path, early, timing, clip.sound.cut(0, cut))
+    renderer = MouthBankRenderer()
+    start = time.perf_counter()
+    plan(renderer, clip, [rest])
+    print(
+        f"read and learnt in {time.perf_counter() - start:.1f} s; held-out motion correlation "
+        f"{renderer.model.held_out.round(3).tolist()}"
+    )
+    show("lia_obama, last fifth from the rest", [evaluate(renderer, clip, first, n - 8, sheets)])
+
+
+def contact_sheets(
+    name: str, real: Sequence[Pixels], ours: Sequence[Pixels], track: FaceTrack, folder: Path
+) -> None:
+    """Consecutive frames, real above ours, 14 to a row, 56 to a picture."""
+    import cv2
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tiles = []
+    for i, (a, b) in enumerate(zip(real, ours, strict=True)):
+        if np.isnan(track.landmarks[i, 0, 0]):
+            continue
+        to = crop_transforms(track.landmarks[i][None], SPEC)[0]
+        pair = [
+            cv2.resize(crop(x, to, SPEC), (128, 128), interpolation=cv2.INTER_AREA) for x in (a, b)
+        ]
+        tile = np.concatenate(pair)
+        cv2.putText(tile, str(i), (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1)
+        tiles.append(tile)
+    for page in range(0, len(tiles), 42):
+        some = tiles[page : page + 42]
+        some += [np.zeros_like(some[0])] * (-len(some) % 14)
+        rows = [np.concatenate(some[i : i + 14], axis=1) for i in range(0, len(some), 14)]
+        cv2.imwrite(str(folder / f"{name}-{page:04d}.png"), np.concatenate(rows)[..., ::-1])
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    default = os.environ.get("WILDLINE_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default))
+    parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--only", choices=("grid", "speech"))
+    parser.add_argument("--clips", type=int, default=HELD_OUT, help="held-out sentences to render")
+    parser.add_argument("--sheets", type=Path, help="folder for contact sheets")
+    args = parser.parse_args()
+    if not args.data.is_dir():
+        parser.exit(2, f"there is no data folder {args.data}; name it with --data\n")
+    from media.files import user_cache_dir
+
+    cache = args.cache or user_cache_dir() / "benchmarks"
+    if args.only != "speech":
+        grid(args.data, cache, args.clips, args.sheets)
+    if args.only != "grid":
+        speech(args.data, cache, args.sheets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Every usable mouth of a person's footage, small enough to keep: the mouthbank's memory.
+
+Pictures are kept as JPEG of the canonical crop (4:4:4, about 20 kB each), at most
+`MOST_MOUTHS` of them, taken in runs of two seconds spread over all the footage; so ten
+minutes need no more memory than two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip_shape
+from lipsync.faces import usable_frames
+from lipsync.pose import fit_pose, to_face
+from media.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from lipsync.engines import BankSource, Progress
+    from lipsync.track import FaceTrack
+
+__all__ = ["MOST_MOUTHS", "Mouths", "collect"]
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+Ints = NDArray[np.intp]
+
+#: Mouths kept at most; 6,000 are four minutes at 25 frames a second.
+MOST_MOUTHS = 6000
+_RUN_S = 2.0
+_JPEG_QUALITY = 95
+_LOOK_SIZE = (12, 8)
+# The part of the crop that the eye follows from frame to frame: rows, columns (fractions).
+_LOOK_ROWS, _LOOK_COLUMNS = (0.22, 0.78), (0.22, 0.78)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mouths:
+    """n mouths.
+
+    `jpeg`: the crops; `points` float32[n, 478, 2]: mesh in crop pixels; `face`
+    float32[n, 478, 3]: mesh in face coordinates (mm, pose undone); `shape` float32[n, 7]: as
+    `lip_shape`; `pose` float32[n, 3] degrees; `look` float32[n, 96]: the mouth's grey
+    picture, small, 0..1; `light` float32[n, 3]: mean colour, 0..1; `sharp` float32[n]:
+    log energy of fine detail; `scale` float32[n]: face height in source pixels;
+    `source` and `frame` intp[n]: where each comes from.
+    """
+
+    jpeg: tuple[bytes, ...]
+    points: Floats
+    face: Floats
+    shape: Floats
+    pose: Floats
+    look: Floats
+    light: Floats
+    sharp: Floats
+    scale: Floats
+    source: Ints
+    frame: Ints
+
+    def __len__(self) -> int:
+        return len(self.jpeg)
+
+    def picture(self, index: int) -> Pixels:
+        """The crop uint8[S, S, 3] of mouth `index`."""
+        import cv2
+
+        data = np.frombuffer(self.jpeg[index], np.uint8)
+        decoded: Pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        return decoded[..., ::-1]
+
+
+def collect(
+    sources: Sequence[BankSource],
+    spec: CropSpec,
+    progress: Progress | None = None,
+    *,
+    most: int = MOST_MOUTHS,
+) -> Mouths:
+    """Read every source once and keep its usable mouths.
+
+    Raises `ArchiveError` when there are none, `MediaError` when a source cannot be read.
+    """
+    chosen = _choose([(s.track, usable_frames(s.track)) for s in sources], most)
+    total = sum(len(c) for c in chosen)
+    if total < 2:
+        raise ArchiveError(
+            "the archive footage shows no usable mouth; give footage in which the person's face is "
+            "near enough and turned to the camera"
+        )
+    rows: list[dict[str, Any]] = []
+    for number, (source, frames) in enumerate(zip(sources, chosen, strict=True)):
+        for row in _read(source, frames, spec):
+            rows.append({"source": number, **row})
+            if progress and len(rows) % 25 == 0:
+                progress("reading mouths", len(rows), total)
+    if progress:
+        progress("reading mouths", len(rows), len(rows))
+    return _table(rows)
+
+
+def _choose(tracks: Sequence[tuple[FaceTrack, NDArray[np.bool_]]], most: int) -> list[Ints]:
+    """Frame numbers to keep of every track: all, or runs spread evenly over everything."""
+    usable = [np.flatnonzero(ok) for _, ok in tracks]
+    total = sum(len(u) for u in usable)
+    if total <= most:
+        return usable
+    kept: list[Ints] = []
+    for (track, _), frames in zip(tracks, usable, strict=True):
+        run = max(1, round(_RUN_S * float(track.rate)))
+        runs = np.array_split(frames, max(1, len(frames) // run))
+        wanted = max(1, round(len(runs) * most / total))
+        take = np.unique(np.linspace(0, len(runs) - 1, wanted).round().astype(int))
+        kept.append(np.concatenate([runs[i] for i in take]))
+    return kept
+
+
+def _read(source: BankSource, frames: Ints, spec: CropSpec) -> Iterator[dict[str, Any]]:
+    """One row per frame of `frames` that the file really holds."""
+    from media.video import read_frames
+
+    if not len(frames):
+        return
+    landmarks = source.track.landmarks[frames]
+    pose = fit_pose(landmarks)
+    transforms = crop_transforms(landmarks, spec, pose)
+    points = landmarks_in_crop(landmarks, transforms)[..., :2]
+    face = to_face(landmarks, pose).astype(np.float32)
+    shapes = lip_shape(landmarks)
+    at = {int(f): i for i, f in enumerate(frames)}
+    for frame in read_frames(source.path, 0, int(frames[-1]) + 1):
+        i = at.get(frame.index)
+        if i is None:
+            continue
+        picture = crop(frame.rgb, transforms[i], spec)
+        yield {
+            "frame": frame.index,
+            "points": points[i],
+            "face": face[i],
+            "shape": shapes[i],
+            "pose": pose.angles[i],
+            "scale": source.track.scale[frames[i]],
+            **_describe(picture),
+        }
+
+
+def _describe(picture: Pixels) -> dict[str, Any]:
+    """The picture as JPEG and in a few numbers."""
+    import cv2
+
+    size = picture.shape[0]
+    rows, columns = (slice(*(int(f * size) for f in part)) for part in (_LOOK_ROWS, _LOOK_COLUMNS))
+    middle = picture[rows, columns]
+    grey = cv2.cvtColor(middle, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, _LOOK_SIZE, interpolation=cv2.INTER_AREA)
+    detail = cv2.Laplacian(grey, cv2.CV_32F)
+    options = [
+        *(cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY),
+        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+    ]
+    _, jpeg = cv2.imencode(".jpg", picture[..., ::-1], options)
+    return {
+        "jpeg": jpeg.tobytes(),
+        "look": small.reshape(-1).astype(np.float32) / 255,
+        "light": middle.reshape(-1, 3).mean(0).astype(np.float32) / 255,
+        "sharp": np.float32(np.log(1.0 + float((detail**2).mean()))),
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> Mouths:
+    """Rows as columns."""
+
+    def column(name: str, kind: type[np.generic]) -> NDArray[Any]:
+        return np.array([r[name] for r in rows], dtype=kind)
+
+    floats = ("points", "face", "shape", "pose", "look", "light", "sharp", "scale")
+    return Mouths(
+        jpeg=tuple(r["jpeg"] for r in rows),
+        source=column("source", np.intp),
+        frame=column("frame", np.intp),
+        **{name: column(name, np.float32) for name in floats},
+    )
