@@ -13,6 +13,12 @@ from media.errors import MediaError, OutputError
 from media.files import atomic_path, sha256_of, user_cache_dir
 
 
+def write_and_fail(target: Path, error: Exception) -> None:
+    with atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
 def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "out.txt"
     with atomic_path(target) as temporary:
@@ -27,9 +33,8 @@ def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "out.txt"
     target.write_text("old")
-    with pytest.raises(KeyError), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise KeyError("x")
+    with pytest.raises(KeyError):
+        write_and_fail(target, KeyError("x"))
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -45,9 +50,8 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     ],
 )
 def test_the_system_s_refusals_become_one_sentence(tmp_path: Path, code: int, words: str) -> None:
-    with pytest.raises(OutputError, match=words) as caught, atomic_path(tmp_path / "a") as name:
-        name.write_text("half")
-        raise OSError(code, os.strerror(code))
+    with pytest.raises(OutputError, match=words) as caught:
+        write_and_fail(tmp_path / "a", OSError(code, os.strerror(code)))
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 

