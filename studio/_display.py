@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["out", "progress_bars", "scores_text", "table"]
 
+_PIPE_WIDTH = 300  # columns: nothing is folded where a program reads
+
 
 def out(text: str = "") -> None:
     """A line on standard output, exactly as it is (no markup, no wrapping)."""
@@ -76,11 +78,14 @@ def scores_text(scores: object) -> str:
 
 
 def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A table on standard output, as wide as the terminal."""
+    """A table on standard output, as wide as the terminal, or one line a row in a pipe."""
     from rich.console import Console
     from rich.table import Table
 
     drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         drawn.add_row(*row)
-    Console(markup=False).print(drawn)
+    console = Console(markup=False)
+    if not console.is_terminal:
+        console = Console(markup=False, width=_PIPE_WIDTH)
+    console.print(drawn)

@@ -22,7 +22,7 @@ from studio import consent as consents
 from studio._jobs import Progress, quiet
 from studio._sources import fingerprint, footage_in
 from studio.provenance import Papers, delivery
-from studio.scene import Codec, ResyncResult, resync, summary, tracks_folder
+from studio.scene import Codec, ResyncResult, find_face, resync, summary
 from studio.speaking import SayResult, fit, say
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def redub(
         papers = papers or Papers.beside(out)
         record = consents.check(consent, use="face-alter", ledger=papers.ledger, project=project)
         scene = probe(footage)
-        _check_face(footage, progress)
+        find_face(footage, progress)
     which = voice or _fit_for_redub(archive, record, consent, project, papers, seed, progress)
 
     def speak(duration_s: float | None) -> SayResult:
@@ -126,13 +126,6 @@ def _voice(which: str | Path) -> Voice:
     from voice.voice import load_voice
 
     return load_voice(which)
-
-
-def _check_face(footage: Path, progress: Progress) -> None:
-    """Find out now whether there is a face: the track is kept and used again."""
-    from lipsync.faces import track_faces
-
-    track_faces(footage, progress=progress, cache=tracks_folder())
 
 
 def _fit_for_redub(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from media.footage import FootageInfo
     from studio.consent import Consent
 
-__all__ = ["Codec", "ResyncResult", "resync", "summary", "tracks_folder"]
+__all__ = ["Codec", "ResyncResult", "find_face", "resync", "summary"]
 
 Codec = Literal["h264", "prores"]
 _LIP_WEIGHTS = ("mediapipe-face-mesh", "perth")
@@ -74,6 +74,7 @@ def resync(
     Raises `ConsentError`, `NoFaceError`, `NoSpeechError`, `MediaError`, `OutputError`.
     """
     from lipsync.resync import resync as render
+    from studio.watermark import watermark
 
     with delivery(out) as stage:
         papers = papers or Papers.beside(out)
@@ -82,6 +83,8 @@ def resync(
         )
         scene, clips = _scene(footage), footage_in(archive)
         laid, times = _laid_in(sound, text, timing, scene, at_s)
+        find_face(footage, progress)
+        laid = watermark(laid)
         report = render(
             footage,
             laid,
@@ -90,7 +93,7 @@ def resync(
             archive=clips,
             archive_only=archive_only,
             engine=engine,
-            cache=tracks_folder(),
+            cache=_tracks_folder(),
             codec=codec,
             seed=seed,
             progress=progress,
@@ -104,9 +107,16 @@ def resync(
     return result
 
 
-def tracks_folder() -> Path:
+def _tracks_folder() -> Path:
     """Where face tracks and the timings of archive footage are kept."""
     return user_cache_dir() / "lipsync"
+
+
+def find_face(footage: Path, progress: Progress) -> None:
+    """Track the face, or raise `NoFaceError`; the track is kept and used again."""
+    from lipsync.faces import track_faces
+
+    track_faces(footage, progress=progress, cache=_tracks_folder())
 
 
 def _lip_scores(clip: Path, sound: Sound, times: Timing, progress: Progress) -> LipScores:
@@ -144,9 +154,8 @@ def _scene(footage: Path) -> FootageInfo:
 def _laid_in(
     path: Path, text: str | None, timing: Path | None, scene: FootageInfo, at_s: float
 ) -> tuple[Sound, Timing]:
-    """The marked sound and its timing, both on the footage's clock."""
+    """The sound and its timing, both on the footage's clock."""
     from media.audio import read_sound
-    from studio.watermark import watermark
 
     if at_s < 0:
         raise MediaError(f"a line cannot start {-at_s:g} s before the footage; give 0 or more")
@@ -158,7 +167,7 @@ def _laid_in(
             f"the line ends at {end:.2f} s and the footage '{scene.path}' at "
             f"{float(scene.duration_s):.2f} s; shorten the line or start it earlier"
         )
-    return _placed(watermark(sound), times, at_s)
+    return _placed(sound, times, at_s)
 
 
 def _placed(sound: Sound, times: Timing, at_s: float) -> tuple[Sound, Timing]:

@@ -40,11 +40,15 @@ def test_a_saved_record_reads_back_the_same(consent: Consent, tmp_path: Path) ->
 def test_the_unset_revocation_is_there_to_be_uncommented(consent: Consent, tmp_path: Path) -> None:
     path = tmp_path / "consent.toml"
     save_consent(consent, path)
-    path.write_text(path.read_text("utf-8").replace("# revoked = 2030-01-31", "revoked = 2026-05-31"))
+    path.write_text(
+        path.read_text("utf-8").replace("# revoked = 2030-01-31", "revoked = 2026-05-31")
+    )
     assert load_consent(path).revoked == date(2026, 5, 31)
 
 
-@given(start=DATES, signed=DATES, length=st.integers(0, 900), revoked=st.none() | DATES, today=DATES)
+@given(
+    start=DATES, signed=DATES, length=st.integers(0, 900), revoked=st.none() | DATES, today=DATES
+)
 def test_validity_is_the_closed_interval_cut_by_revocation(
     start: date, signed: date, length: int, revoked: date | None, today: date
 ) -> None:
@@ -185,9 +189,7 @@ def test_a_record_is_not_written_where_there_is_no_place(consent: Consent, tmp_p
 
 
 @settings(max_examples=30)
-@given(
-    text=st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1).filter(str.strip)
-)
+@given(text=st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1).filter(str.strip))
 def test_any_name_survives_the_file(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     from studio._consent_toml import to_toml
 

@@ -167,3 +167,15 @@ def test_a_forged_sidecar_is_found(make_clip: Callable[[str], Path]) -> None:
 def test_unreadable_files_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ProvenanceError, match="cannot be read"):
         read_credentials(tmp_path / "none.mp4")
+
+
+@pytest.mark.parametrize("name", ["scene.mkv", "take.flac", "notes.bin", "scene.mxf"])
+def test_any_file_can_be_an_ingredient(make_clip: Callable[[str], Path], name: str) -> None:
+    out = make_clip("out.mp4")
+    source = make_clip("scene.mkv") if name == "scene.mkv" else out.with_name(name)
+    if name != "scene.mkv":
+        source.write_bytes(b"something else entirely" * 9)
+    sign(out, _statement(Ingredient(source, _sha(source), "parent"), kind="mouth"))
+    read = read_credentials(out)
+    assert read.state == "intact"
+    assert read.ingredients == (name,)

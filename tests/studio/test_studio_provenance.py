@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,10 @@ from studio.ledger import Ledger, read_ledger
 from studio.provenance import Disclosure, Papers, delivery, publish
 
 SAID = Disclosure(project="P", generated="a spoken line", text="=We went.", tools=["Wildline"])
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def _row(**changes: str) -> Row:
@@ -44,7 +47,7 @@ def test_a_delivery_is_signed_disclosed_and_in_the_ledger(
     assert row.sha256 == entry.facts["sha256"]
     assert (row.consent, row.ledger_line, row.approver) == ("c0ffee", "1", "")
     assert row.text == "'=We went."  # not a formula
-    assert sorted(os.listdir(target.parent)) == [
+    assert names_in(target.parent) == [
         "line.json",
         "line.wav",
         "wildline-disclosure.csv",
@@ -68,7 +71,7 @@ def test_an_unwritable_ledger_means_no_output(
     papers = Papers(Ledger(clip / "ledger.jsonl"), tmp_path / "sheet.csv")
     with pytest.raises(ProvenanceError, match="nothing is made without a record"):
         _deliver(clip, target, papers)
-    assert sorted(os.listdir(tmp_path)) == ["source.wav"]
+    assert names_in(tmp_path) == ["source.wav"]
 
 
 def test_an_unwritable_sheet_means_no_output(
@@ -95,11 +98,16 @@ def test_failing_work_leaves_the_older_file(
 ) -> None:
     target = make_clip("line.wav")
     before = target.read_bytes()
-    with pytest.raises(OutputError, match="no room left"), delivery(target) as stage:
-        (stage / "line.wav").write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+
+    def work() -> None:
+        with delivery(target) as stage:
+            (stage / "line.wav").write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="no room left"):
+        work()
     assert target.read_bytes() == before
-    assert os.listdir(tmp_path) == ["line.wav"]
+    assert names_in(tmp_path) == ["line.wav"]
 
 
 def test_rows_are_appended_and_read_back(tmp_path: Path) -> None:
