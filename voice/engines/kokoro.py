@@ -4,9 +4,9 @@ On the CPU it runs the int8 ONNX graphs, on an accelerator the PyTorch model; bo
 durations, F0 and energy be replaced between stages. Every utterance starts `LEAD_S`
 before its first phone and ends `TAIL_S` after its last, whatever the model's own silence.
 
-The model's durations are exact but not innocent: it begins to sound 50 to 150 ms before the
-first phone's token, inside the start mark, and likewise after a pause (measured; the whole
-/s/ of "Stop!" lies there). `_heard` moves such frames from the silent token to the phone.
+The sound runs ahead of the durations, most at the start of a line: the whole /s/ of "Stop!"
+lies in the start mark (50 to 175 ms measured). So the cut follows the predicted energy, and
+`align.engines.exact` undoes the lead within the line.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from media.errors import TextError
 from voice.engines import Utterance
 from voice.prosody import (
     NEUTRAL,
-    PAUSES,
     VOICED_HZ,
     Prosody,
     elasticity,
@@ -161,11 +160,10 @@ class KokoroSynthesizer:
         return _Plan(script, style, known, whole, features, acoustic, spoken[0] + 1, spoken[-1] + 2)
 
     def _onset(self, plan: _Plan) -> int:
-        """Frames by which the sound begins before the first phone's token."""
         frames = _paced(plan, 1.0)
         own = frames[plan.known]
         _, energy = self._stages.curves(np.repeat(plan.features, own, axis=0), plan.style)
-        return int(_heard(plan, frames, energy)[plan.first] - frames[plan.first])
+        return _early_frames(plan, frames, energy)
 
     def _say(
         self, plan: _Plan, frames: Frames, prosody: Prosody, number: int, onset: int | None = None
@@ -180,7 +178,9 @@ class KokoroSynthesizer:
         noise = _source_noise(f0, prosody, number)
         acoustic = np.repeat(plan.acoustic, own, axis=0)
         samples = self._stages.sound(acoustic, f0, energy, plan.style, noise)
-        return _trimmed(plan, _heard(plan, frames, energy, onset), samples, f0, energy)
+        if onset is None:
+            onset = _early_frames(plan, frames, energy)
+        return _trimmed(plan, frames, onset, samples, f0, energy)
 
 
 class _TorchStages:
@@ -272,32 +272,20 @@ def _source_noise(f0: Floats, prosody: Prosody, number: int) -> Floats | None:
     return noise
 
 
-def _heard(plan: _Plan, frames: Frames, energy: Floats, onset: int | None = None) -> Frames:
-    """Durations by where the sound is: what sounds at the end of a silent token goes to the next.
-
-    Silent are the start mark and pauses of two frames and more. `onset` fixes the frames
-    taken from the start mark.
-    """
+def _early_frames(plan: _Plan, frames: Frames, energy: Floats) -> int:
+    """Frames at the end of the start mark in which the line already sounds."""
     level = energy.reshape(-1, 2).mean(1)
-    edges = np.concatenate(([0], np.cumsum(frames)))
-    sounding = level > np.percentile(level, 90) - _ONSET
-    heard = frames.copy()
-    pauses = [t for t in range(plan.first, plan.last) if plan.script.kokoro[t - 1] in PAUSES]
-    for token in (plan.first - 1, *pauses):
-        quiet = ~sounding[edges[token] : edges[token + 1]][::-1]
-        early = int(np.argmax(quiet)) if quiet.any() else len(quiet) - 1
-        if token == plan.first - 1 and onset is not None:
-            early = min(onset, int(frames[token]))
-        if frames[token] >= 2:
-            heard[token] -= early
-            heard[token + 1] += early
-    return heard
+    before = int(frames[: plan.first].sum())
+    quiet = level[:before][::-1] < np.percentile(level, 90) - _ONSET
+    return int(np.argmax(quiet)) if quiet.any() else before
 
 
-def _trimmed(plan: _Plan, frames: Frames, samples: Floats, f0: Floats, energy: Floats) -> Utterance:
-    """Cut to `_LEAD` frames before the first phone and `_TAIL` after the last."""
-    before, inside = int(frames[: plan.first].sum()), int(frames[plan.inner].sum())
-    begin, end = before - _LEAD, before + inside + _TAIL
+def _trimmed(
+    plan: _Plan, frames: Frames, onset: int, samples: Floats, f0: Floats, energy: Floats
+) -> Utterance:
+    """Cut to `_LEAD` frames before the sound begins and `_TAIL` after the last phone."""
+    first = int(frames[: plan.first].sum())
+    begin, end = first - onset - _LEAD, first + int(frames[plan.inner].sum()) + _TAIL
 
     def cut(values: Floats, per_frame: int) -> Floats:
         kept = values[max(begin, 0) * per_frame : end * per_frame]
@@ -307,11 +295,12 @@ def _trimmed(plan: _Plan, frames: Frames, samples: Floats, f0: Floats, energy: F
     durations = frames.copy()
     durations[: plan.first] = 0
     durations[plan.last :] = 0
-    durations[0], durations[-1] = _LEAD, _TAIL
+    durations[0], durations[-1] = _LEAD + onset, _TAIL
     pitch = np.where(f0 > VOICED_HZ, f0, 0).astype(np.float32)
+    sound = Sound(_faded(cut(samples, FRAME_SAMPLES)), SAMPLE_RATE)
     return Utterance(
-        Sound(_faded(cut(samples, FRAME_SAMPLES)), SAMPLE_RATE),
-        timing_from_durations(plan.script, durations.tolist()),
+        sound,
+        timing_from_durations(plan.script, durations.tolist(), sound=sound),
         durations,
         cut(pitch, 2),
         cut(energy, 2),
