@@ -50,7 +50,7 @@ _N_MELS = 40
 _HOP = 160  # 10 ms
 _WINDOW = 400  # 25 ms
 _TRIM_DB = 40.0
-_GE2E_FLOOR_DB = -30.0  # quieter recordings are raised to this level, louder ones stay
+_GE2E_RMS = 0.05  # -26 dBFS
 _GE2E_PARTIAL = 160  # frames of one partial utterance, 1.6 s
 _GE2E_STEP = 77  # frames between partials: 1.3 a second
 _GE2E_COVERAGE = 0.75  # a last partial with less speech than this is dropped
@@ -106,7 +106,9 @@ class Ge2e(nn.Module):
 
     Three LSTM layers 40 -> 256, a linear layer, ReLU, unit length; the weights are those
     of the package resemblyzer (Apache-2.0). Its input is a *power* mel spectrogram (not
-    its logarithm), hence the level matters and `embed` raises quiet sound to -30 dBFS.
+    its logarithm), so the level matters: where the package only raises what lies below
+    -30 dBFS, here every sound is brought to -26 dBFS, and loud is compared with soft fairly
+    (people are told apart slightly better for it).
     """
 
     name = "ge2e"
@@ -168,15 +170,19 @@ class Ge2e(nn.Module):
         return unit
 
     def embed_samples(self, samples: Tensor) -> Tensor:
-        """Differentiable embedding [batch, 256] of samples [batch, n] at 16 kHz, whole."""
-        embedding: Tensor = self(self.mel(samples))
+        """Differentiable embedding [batch, 256] of samples [batch, n] at 16 kHz, whole.
+
+        Each is brought to -26 dBFS first.
+        """
+        rms = samples.square().mean(dim=1, keepdim=True).clamp_min(1e-14).sqrt()
+        embedding: Tensor = self(self.mel(samples * (_GE2E_RMS / rms)))
         return embedding
 
     def embed(self, sound: Sound) -> Floats:
         """Float32 [256]: mean over partial utterances of 1.6 s, as published."""
         samples = prepare(sound)
         rms = float(np.sqrt(np.mean(samples**2)))
-        samples = samples * max(1.0, 10 ** (_GE2E_FLOOR_DB / 20) / max(rms, 1e-9))
+        samples = samples * (_GE2E_RMS / max(rms, 1e-9))
         starts = _partial_starts(len(samples))
         padded = np.pad(samples, (0, max(0, (starts[-1] + _GE2E_PARTIAL) * _HOP - len(samples))))
         with torch.no_grad():

@@ -1,0 +1,315 @@
+"""The two gradient fits behind `voice.fit`: prosody on curves, timbre through the decoder.
+
+The losses compare what is heard and can be heard: several resolutions of a mel
+spectrogram (Yamamoto et al. 2020, arXiv:1910.11480), limited to the band that the
+recordings have and blind below their noise, and the distance to the person in the GE2E
+encoder. A running mean of the late iterates is kept (Polyak & Juditsky 1992), which is
+steadier than the last one.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torchaudio.functional
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from voice._fit_targets import FRAME_SAMPLES, Target
+from voice.engines.kokoro_model import Encoded, KokoroModel, expand
+from voice.similarity import ENCODER_RATE, Ge2e
+
+__all__ = ["Clock", "MelLoss", "TimbreLoss", "band_filter", "fit_prosody", "fit_timbre"]
+
+Floats = NDArray[np.float32]
+
+_RATE = 24_000
+_TIMBRE = 128  # numbers 0..127 are timbre, the rest prosody
+_SEGMENT = 64  # frames, 1.6 s: one partial utterance of the encoder
+_CONTEXT = 4  # frames of silence seen around the words
+_RESOLUTIONS = ((2048, 300, 80), (1024, 256, 64), (512, 128, 40))  # n_fft, hop, mels
+_AMPLITUDE_FLOOR = 1e-3
+_VOICED_HZ = 10.0
+_AVERAGED = 0.5  # the share of steps, from the end, that the mean runs over
+
+
+@dataclass
+class Clock:
+    """Stops a fit that would take longer than `limit_s` seconds; None never does."""
+
+    limit_s: float | None = None
+    started: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.started = time.monotonic()
+
+    def over(self, share: float = 1.0) -> bool:
+        """Whether `share` of the time is used up."""
+        if self.limit_s is None:
+            return False
+        return time.monotonic() - self.started > share * self.limit_s
+
+
+def band_filter(top_hz: float, rate: int = _RATE) -> Tensor | None:
+    """Linear-phase low-pass [1, 1, 257] at `top_hz`; None where there is nothing to cut."""
+    from scipy.signal import firwin
+
+    if top_hz >= 0.48 * rate:
+        return None
+    taps = firwin(257, top_hz, fs=rate, window=("kaiser", 8.0))
+    return torch.from_numpy(taps.astype(np.float32))[None, None]
+
+
+class MelLoss(nn.Module):
+    """Mean distance of log mel spectrograms at three resolutions, over the source's band.
+
+    `noise` are pauses of the recordings, float32 [m] at 24 kHz and at the targets' level:
+    what lies below their spectrum counts as equal, so noise is not learnt.
+    """
+
+    def __init__(self, top_hz: float, noise: Floats | None) -> None:
+        super().__init__()
+        from librosa.filters import mel
+
+        self._sizes = _RESOLUTIONS
+        for k, (n_fft, hop, n_mels) in enumerate(_RESOLUTIONS):
+            filters = mel(sr=_RATE, n_fft=n_fft, n_mels=n_mels, fmin=40.0, fmax=top_hz)
+            self.register_buffer(f"filters{k}", torch.from_numpy(filters))
+            self.register_buffer(f"window{k}", torch.hann_window(n_fft))
+            floor = torch.full((n_mels, 1), _AMPLITUDE_FLOOR)
+            self.register_buffer(f"floor{k}", floor)
+            if noise is not None and len(noise) >= 2 * n_fft:
+                level = self._mel(torch.from_numpy(noise), k, hop).mean(-1, keepdim=True)
+                self.register_buffer(f"floor{k}", torch.maximum(floor, level))
+
+    def _mel(self, samples: Tensor, k: int, hop: int) -> Tensor:
+        n_fft = self._sizes[k][0]
+        window = self.get_buffer(f"window{k}")
+        spectrum = torch.stft(samples, n_fft, hop, window=window, return_complex=True)
+        power = spectrum.real.square() + spectrum.imag.square()
+        mel: Tensor = self.get_buffer(f"filters{k}") @ (power + 1e-10).sqrt()
+        return mel
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Scalar distance of samples [n] and [n] at 24 kHz, in nepers."""
+        total = torch.zeros((), device=a.device)
+        for k, (_, hop, _) in enumerate(self._sizes):
+            floor = self.get_buffer(f"floor{k}")
+            difference = torch.log(self._mel(a, k, hop) + floor) - torch.log(
+                self._mel(b, k, hop) + floor
+            )
+            total = total + difference.abs().mean()
+        return total / len(self._sizes)
+
+
+class TimbreLoss(nn.Module):
+    """What the timbre fit minimises for one segment: mel distance plus speaker distance."""
+
+    def __init__(
+        self, mel: MelLoss, encoder: Ge2e, centroid: Floats, top_hz: float, weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.mel, self.encoder, self.weight = mel, encoder, weight
+        self.register_buffer("centroid", torch.from_numpy(centroid))
+        self.register_buffer("band", band_filter(top_hz))
+
+    def speaker(self, samples: Tensor) -> Tensor:
+        """One minus the cosine between samples [n] at 24 kHz and the person."""
+        band = self.get_buffer("band")
+        if band is not None:
+            samples = torch.conv1d(samples[None, None], band, padding=band.shape[-1] // 2)[0, 0]
+        heard = torchaudio.functional.resample(samples, _RATE, ENCODER_RATE)
+        return 1 - (self.encoder.embed_samples(heard[None])[0] * self.get_buffer("centroid")).sum()
+
+    def forward(self, spoken: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """(mel distance, speaker distance) of samples [n] and [n] at 24 kHz."""
+        n = min(len(spoken), len(target))
+        return self.mel(spoken[:n], target[:n]), self.speaker(spoken[:n])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """A target as tensors, with everything that no style changes computed once."""
+
+    target: Target
+    encoded: Encoded
+    durations: Tensor
+    f0: Tensor
+    energy: Tensor
+    samples: Tensor
+    acoustic: Tensor
+
+
+def prepare(model: KokoroModel, targets: Sequence[Target]) -> list[_Prepared]:
+    """Encode every target's words and lay them on its frames."""
+    prepared = []
+    with torch.no_grad():
+        for t in targets:
+            encoded = model.encode(model.ids(t.tokens))
+            durations = torch.from_numpy(t.durations).to(model.device)
+            curves = (torch.from_numpy(c)[None].to(model.device) for c in (t.f0, t.energy))
+            f0, energy = curves
+            samples = torch.from_numpy(t.samples).to(model.device)
+            acoustic = expand(encoded.acoustic, durations)
+            prepared.append(_Prepared(t, encoded, durations, f0, energy, samples, acoustic))
+    return prepared
+
+
+class _Averaged:
+    """Mean of the iterates after the first `1 - _AVERAGED` of the steps."""
+
+    def __init__(self, value: Tensor, steps: int) -> None:
+        self._from = int(steps * (1 - _AVERAGED))
+        self._sum = torch.zeros_like(value)
+        self._count = 0
+        self._last = value.detach().clone()
+
+    def add(self, step: int, value: Tensor) -> None:
+        self._last = value.detach().clone()
+        if step >= self._from:
+            self._sum += self._last
+            self._count += 1
+
+    def mean(self) -> Tensor:
+        return self._sum / self._count if self._count else self._last
+
+
+def _rate_at(step: int, steps: int, peak: float) -> float:
+    """Learning rate: a short rise, then a cosine down to a tenth of the peak."""
+    rise = min(1.0, (step + 1) / 5)
+    return peak * rise * (0.55 + 0.45 * math.cos(math.pi * step / max(1, steps)))
+
+
+def fit_prosody(
+    model: KokoroModel,
+    prepared: Sequence[_Prepared],
+    style: Floats,
+    *,
+    steps: int,
+    rng: random.Random,
+    clock: Clock,
+    progress: Callable[[float], None],
+    peak_rate: float = 0.02,
+) -> Floats:
+    """The prosody half [128] that best predicts the clips' lengths, pitch and energy.
+
+    `style` float32 [256] is where to start. Each step sees one clip with its true
+    lengths: log durations, F0 in units of 100 Hz where both are voiced, a third part
+    energy.
+    """
+    whole = torch.from_numpy(style.copy())[None].to(model.device)
+    prosody = whole[:, _TIMBRE:].clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([prosody], lr=peak_rate)
+    average = _Averaged(prosody, steps)
+    for step in range(steps):
+        if clock.over(0.3):
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = _rate_at(step, steps, peak_rate)
+        item = rng.choice(prepared)
+        full = torch.cat((whole[:, :_TIMBRE], prosody), dim=1)
+        optimiser.zero_grad()
+        _prosody_loss(model, item, full).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        average.add(step, prosody)
+        progress((step + 1) / steps)
+    return np.asarray(average.mean()[0].cpu().numpy(), dtype=np.float32)
+
+
+def _prosody_loss(model: KokoroModel, item: _Prepared, style: Tensor) -> Tensor:
+    features, expected = model.predict_durations(item.encoded, style)
+    f0, energy = model.f0_energy(features, item.durations, style)
+    inner = slice(1, -1)
+    wanted = item.durations[None, inner].to(expected)
+    lengths = (torch.log(expected[:, inner] + 0.3) - torch.log(wanted + 0.3)).abs().mean()
+    voiced = ((item.f0 > _VOICED_HZ) & (f0 > _VOICED_HZ)).to(f0)
+    pitch = ((f0 - item.f0).abs() * voiced).sum() / voiced.sum().clamp_min(1) / 100
+    return lengths + pitch + 0.2 * (energy - item.energy).abs().mean()
+
+
+def fit_timbre(
+    model: KokoroModel,
+    prepared: Sequence[_Prepared],
+    held_out: Sequence[_Prepared],
+    style: Floats,
+    loss: TimbreLoss,
+    *,
+    steps: int,
+    rng: random.Random,
+    clock: Clock,
+    progress: Callable[[float], None],
+    peak_rate: float = 0.02,
+) -> tuple[Floats, float, float]:
+    """The timbre half [128] that makes the decoder sound like the clips.
+
+    Every step speaks 1.6 s of one clip with its own pitch, energy and lengths. Returns
+    the half, and the loss on `held_out` before and after; when it did not fall there, the
+    start is returned.
+    """
+    whole = torch.from_numpy(style.copy())[None].to(model.device)
+    timbre = whole[:, :_TIMBRE].clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([timbre], lr=peak_rate)
+    average = _Averaged(timbre, steps)
+    rest = whole[:, _TIMBRE:]
+    before = _held_out_loss(model, held_out or prepared[:3], whole, loss)
+    for step in range(steps):
+        if clock.over(0.85):
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = _rate_at(step, steps, peak_rate)
+        item = rng.choice(prepared)
+        optimiser.zero_grad()
+        mel, speaker = _segment_loss(
+            model, item, torch.cat((timbre, rest), dim=1), loss, _first(item, rng)
+        )
+        (mel + loss.weight * speaker).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        average.add(step, timbre)
+        progress((step + 1) / steps)
+    mean = average.mean()
+    fitted = torch.cat((mean, rest), dim=1)
+    after = _held_out_loss(model, held_out or prepared[:3], fitted, loss)
+    if not after < before:
+        return style[:_TIMBRE].copy(), before, before
+    return np.asarray(mean[0].cpu().numpy(), dtype=np.float32), before, after
+
+
+def _first(item: _Prepared, rng: random.Random) -> int:
+    """A first frame such that the segment lies within the words, as far as they reach."""
+    low = max(0, item.target.speech[0] - _CONTEXT)
+    high = item.target.speech[1] + _CONTEXT - _SEGMENT
+    return rng.randint(low, max(low, high))
+
+
+def _segment_loss(
+    model: KokoroModel, item: _Prepared, style: Tensor, loss: TimbreLoss, first: int
+) -> tuple[Tensor, Tensor]:
+    last = min(item.acoustic.shape[1], first + _SEGMENT)
+    spoken = model.decode(
+        item.acoustic[:, first:last],
+        item.f0[:, 2 * first : 2 * last],
+        item.energy[:, 2 * first : 2 * last],
+        style,
+    )[0]
+    both: tuple[Tensor, Tensor] = loss(
+        spoken, item.samples[first * FRAME_SAMPLES : last * FRAME_SAMPLES]
+    )
+    return both
+
+
+def _held_out_loss(
+    model: KokoroModel, items: Sequence[_Prepared], style: Tensor, loss: TimbreLoss
+) -> float:
+    values = []
+    with torch.no_grad():
+        for item in items[:4]:
+            first = max(0, item.target.speech[0] - _CONTEXT)
+            mel, speaker = _segment_loss(model, item, style, loss, first)
+            values.append(float(mel + loss.weight * speaker))
+    return float(np.mean(values)) if values else math.inf

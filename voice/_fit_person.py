@@ -1,0 +1,138 @@
+"""The person behind the recordings in numbers, and how near a voice comes to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from align.text import speakable
+from media.audio import Sound
+from media.errors import NoSpeechError
+from voice._fit_gradient import band_filter
+from voice.archive import CLIP_RATE, Clip
+from voice.engines import Synthesizer
+from voice.pitch import bandwidth_hz, median_f0, track_f0
+from voice.scores import intelligibility, naturalness
+from voice.similarity import centroid, cosine, ge2e, judge
+from voice.voice import Voice
+
+__all__ = ["Measured", "Person", "band_limited", "ceiling", "divide", "listen", "measure"]
+
+Floats = NDArray[np.float32]
+
+_HELD_OUT = 0.15  # share of the recordings
+_MOST_HELD_OUT = 6
+_LEAST_TRAINED_S = 8.0
+_ENCODERS_HEAR_HZ = 7_500.0  # a band wider than this needs no limiting before comparison
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Person:
+    """What was measured before anything is fitted.
+
+    `trained` and `held_out` clips are never mixed. `ge2e` and `judge` are the centroids
+    float32 [256] of the trained clips. `f0` is the median, `f0_range` the 5th and 95th
+    percentile, in Hz; `band_hz` is the upper edge of the band the recordings have.
+    """
+
+    trained: tuple[Clip, ...]
+    held_out: tuple[Clip, ...]
+    ge2e: Floats
+    judge: Floats
+    f0: float
+    f0_range: tuple[float, float]
+    band_hz: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Marks of a voice on some sentences: cosines to a person's centroids by the judge and
+    by GE2E, word error rate (a fraction), DNSMOS (1..5); means over the sentences."""
+
+    similarity: float
+    ge2e: float
+    wer: float
+    dnsmos: float
+
+
+def divide(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
+    """(clips to fit, clips to judge by).
+
+    About every seventh recording is held out whole, or clip where there are few
+    recordings; none where less than 8 s would be left to fit.
+    """
+    sources = sorted({clip.source for clip in clips})
+    whole = len(sources) >= 5
+    count = len(sources) if whole else len(clips)
+    wanted = min(_MOST_HELD_OUT, max(1, round(_HELD_OUT * count)))
+    chosen = {int((k + 0.5) * count / wanted) for k in range(wanted)}
+    if whole:
+        names = {sources[k] for k in chosen}
+        held = tuple(c for c in clips if c.source in names)
+    else:
+        held = tuple(c for k, c in enumerate(clips) if k in chosen)
+    trained = tuple(c for c in clips if c not in held)
+    if sum(c.duration_s for c in trained) < _LEAST_TRAINED_S:
+        return tuple(clips), ()
+    return trained, held
+
+
+def listen(clips: Sequence[Clip]) -> Person:
+    """Measure the person who speaks in `clips`."""
+    trained, held = divide(clips)
+    f0 = np.concatenate([track_f0(clip.sound) for clip in trained])
+    voiced = f0[f0 > 0]
+    low, high = np.percentile(voiced, (5, 95)) if voiced.size else (0.0, 0.0)
+    return Person(
+        trained,
+        held,
+        centroid(ge2e().embed(clip.sound) for clip in trained),
+        centroid(judge().embed(clip.sound) for clip in trained),
+        median_f0(f0),
+        (float(low), float(high)),
+        float(np.median([bandwidth_hz(clip.sound) for clip in trained])),
+    )
+
+
+def band_limited(sound: Sound, top_hz: float) -> Sound:
+    """`sound` as a recording with that band would have it, so that like meets like."""
+    band = band_filter(top_hz, sound.rate) if top_hz < _ENCODERS_HEAR_HZ else None
+    if band is None:
+        return sound
+    samples = torch.from_numpy(sound.samples)[None, None]
+    filtered = torch.conv1d(samples, band, padding=band.shape[-1] // 2)[0, 0]
+    return Sound(filtered.numpy(), sound.rate, sound.start)
+
+
+def measure(
+    voice: Voice, texts: Sequence[str], person: Person, synthesizer: Synthesizer
+) -> Measured:
+    """How `voice` does on `texts` beside `person`; a silent line counts as nobody."""
+    rows = []
+    for text in texts:
+        sound = synthesizer.speak(speakable(text), voice).sound
+        heard = band_limited(sound, person.band_hz)
+        try:
+            likeness = cosine(judge().embed(heard), person.judge)
+            trained = cosine(ge2e().embed(heard), person.ge2e)
+        except NoSpeechError:
+            likeness = trained = 0.0
+        rows.append((likeness, trained, intelligibility(sound, text).wer, naturalness(sound)))
+    return Measured(*(float(v) for v in np.mean(rows, axis=0)))
+
+
+def ceiling(person: Person) -> float | None:
+    """The judge's cosine of the person's own held-out recordings; None without any.
+
+    No synthesis can be expected above it.
+    """
+    marks = [
+        cosine(judge().embed(clip.sound), person.judge)
+        for clip in person.held_out
+        if clip.sound.rate == CLIP_RATE
+    ]
+    return float(np.mean(marks)) if marks else None

@@ -1,0 +1,156 @@
+"""Where a fit begins: the stock voices, how each sounds, and the nearest to a person."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.text import speakable
+from media.errors import MediaError, NoSpeechError
+from media.files import atomic_path, user_cache_dir
+from voice.engines import Synthesizer
+from voice.pitch import median_f0, semitones, track_f0
+from voice.similarity import cosine, ge2e, judge
+from voice.voice import Voice, load_voice, stock_voices
+from weights.registry import describe
+
+__all__ = ["Known", "blend", "known_voices", "nearest", "within_reach"]
+
+Floats = NDArray[np.float32]
+
+SENTENCE = "The committee will meet again on Thursday afternoon to discuss the new budget."
+_REACH = 4.0  # semitones between a person's median F0 and that of a voice to start from
+_AT_LEAST = 3  # voices considered even when none is within reach
+_FORMAT = "1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """A voice and how it sounds on one sentence: both embeddings, median F0 in Hz."""
+
+    voice: Voice
+    ge2e: Floats
+    judge: Floats
+    f0: float
+
+
+def known_voices(
+    synthesizer: Synthesizer,
+    voices: Sequence[Voice] | None = None,
+    progress: Callable[[float], None] = lambda _: None,
+) -> list[Known]:
+    """`voices` (every stock voice by default) with how they sound.
+
+    Speaking them all takes a minute the first time; the answer is kept in the user's
+    cache and made again when a style or the model changes.
+    """
+    chosen = list(voices) if voices is not None else [load_voice(f"stock:{n}") for n in _names()]
+    path = user_cache_dir() / f"stock-{_fingerprint(chosen)}.npz"
+    found = _read(path)
+    if found is None or len(found[2]) != len(chosen):
+        heard = []
+        for k, voice in enumerate(chosen):
+            heard.append(listen(synthesizer, voice))
+            progress((k + 1) / len(chosen))
+        found = _stacked(heard)
+        _write(path, found)
+    return [Known(v, g, j, float(f)) for v, g, j, f in zip(chosen, *found, strict=True)]
+
+
+def listen(synthesizer: Synthesizer, voice: Voice) -> Known:
+    """How `voice` sounds on the one sentence; a style that makes no sound is far from all."""
+    sound = synthesizer.speak(speakable(SENTENCE), voice).sound
+    try:
+        return Known(voice, ge2e().embed(sound), judge().embed(sound), median_f0(track_f0(sound)))
+    except NoSpeechError:
+        nothing = np.zeros(256, np.float32)
+        return Known(voice, nothing, nothing, float("nan"))
+
+
+def _names() -> tuple[str, ...]:
+    return tuple(name.removeprefix("stock:") for name in stock_voices())
+
+
+def _fingerprint(voices: Sequence[Voice]) -> str:
+    digest = hashlib.sha256((_FORMAT + SENTENCE + describe("kokoro-onnx").sha256).encode())
+    for voice in voices:
+        digest.update(voice.style.tobytes())
+    return digest.hexdigest()[:16]
+
+
+_Table = tuple[Floats, Floats, Floats]
+
+
+def _stacked(heard: Sequence[Known]) -> _Table:
+    return (
+        np.stack([k.ge2e for k in heard]),
+        np.stack([k.judge for k in heard]),
+        np.array([k.f0 for k in heard], np.float32),
+    )
+
+
+def _read(path: Path) -> _Table | None:
+    try:
+        with np.load(path) as saved:
+            return saved["ge2e"], saved["judge"], saved["f0"]
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def _write(path: Path, table: _Table) -> None:
+    """Keep the table; a cache that cannot be written costs only time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            np.savez(temporary, ge2e=table[0], judge=table[1], f0=table[2])
+    except (OSError, MediaError):
+        return
+
+
+def within_reach(known: Sequence[Known], f0: float) -> list[Known]:
+    """The voices whose pitch is near `f0` (Hz): similarity alone may pick the wrong sex."""
+    usable = [k for k in known if np.isfinite(k.f0) and k.f0 > 0]
+    if not np.isfinite(f0) or f0 <= 0:
+        return usable
+    usable.sort(key=lambda k: abs(semitones(f0, k.f0)))
+    near = [k for k in usable if abs(semitones(f0, k.f0)) <= _REACH]
+    return near if len(near) >= _AT_LEAST else usable[:_AT_LEAST]
+
+
+def blend(known: Sequence[Known], target: Floats) -> Voice | None:
+    """The mixture of `known` whose embeddings mix to the nearest of `target`.
+
+    Non-negative least squares (Lawson & Hanson 1974) on the GE2E embeddings; the styles
+    are mixed with the same weights.
+    """
+    from scipy.optimize import nnls
+
+    weights, _ = nnls(np.stack([k.ge2e for k in known], axis=1).astype(np.float64), target)
+    if float(weights.sum()) <= 0 or int((weights > 0.05 * weights.sum()).sum()) < 2:
+        return None
+    weights /= weights.sum()
+    style = sum(w * k.voice.style.astype(np.float64) for w, k in zip(weights, known, strict=True))
+    return Voice("blend", np.asarray(style, np.float32))
+
+
+def nearest(
+    synthesizer: Synthesizer, known: Sequence[Known], target: Floats, f0: float
+) -> tuple[Known, float]:
+    """(the voice to start from, its GE2E cosine to `target`).
+
+    The nearest stock voice within reach of `f0`, or a mixture of them when that sounds
+    nearer still.
+    """
+    near = sorted(within_reach(known, f0), key=lambda k: -cosine(k.ge2e, target))
+    best = near[0]
+    mixed = blend(near, target)
+    if mixed is not None:
+        heard = listen(synthesizer, mixed)
+        if cosine(heard.ge2e, target) > cosine(best.ge2e, target):
+            best = heard
+    return best, cosine(best.ge2e, target)

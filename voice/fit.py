@@ -1,0 +1,310 @@
+"""A person's voice from their recordings: fit the 256 numbers that make the engine them.
+
+    from voice.fit import fit_voice
+    voice = fit_voice(Path("recordings/"), Path("voices/anna"), person="Anna", consent_id="...")
+    print(voice.scores)
+
+The engine's own weights stay as they are. What is learnt is one style: its timbre half
+through the decoder (mel spectrum and speaker encoder), its prosody half on durations,
+pitch and energy of the aligned recordings. Some recordings are held out and never fitted;
+the scores in `voice.toml` come from speaking their words and from a second speaker
+encoder that takes part in no loss.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from media.errors import ArchiveError
+from voice import _fit_gradient, _fit_start
+from voice._fit_gradient import Clock, MelLoss, TimbreLoss
+from voice._fit_person import Measured, Person, ceiling, listen, measure
+from voice._fit_targets import FRAME_SAMPLES, Target, make_targets
+from voice.archive import CLIP_RATE, Archive, Clip, read_archive
+from voice.engines import Synthesizer, get_synthesizer
+from voice.similarity import cosine, ge2e, judge
+from voice.voice import Source, Voice, VoiceScores, WeightsUsed
+from weights.device import best_device, torch_threads
+from weights.registry import describe
+
+__all__ = ["Effort", "fit_archive", "fit_voice"]
+
+Floats = NDArray[np.float32]
+Progress = Callable[[float, str], None]
+
+_log = logging.getLogger(__name__)
+
+_USED_S = 240.0  # of speech; more makes a fit of this length no better
+_BLENDS = (0.0, 0.5, 1.0)  # how far the prosody goes from the start to the person
+_BLEND_SENTENCES = 2
+_SCORED_SENTENCES = 4
+_CHECKED_CLIPS = 4
+_TOP_MARGIN = 0.96  # the loss stops this much below the edge of the recordings' band
+_HIGHEST_HZ = 11_000.0
+_PLAIN_MOS = 3.0  # a manner that sounds worse than this must be worth it
+_WEIGHTS = ("kokoro-onnx", "ge2e", "voicefilter-embedder")
+_SPARE_TEXTS = (
+    "My grandmother worked in that factory for thirty years before it closed down.",
+    "Would you please tell me where I can find the nearest hospital?",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long a fit works: steps of each half, and a limit in minutes (None: none).
+
+    The steps decide the result, so that it is the same on a slow and a fast machine; a
+    limit that cuts them short makes it depend on the machine.
+    """
+
+    timbre_steps: int = 90
+    prosody_steps: int = 120
+    minutes: float | None = None
+
+
+def fit_voice(
+    recordings: Path | Sequence[Path],
+    out_dir: Path,
+    *,
+    person: str,
+    consent_id: str,
+    name: str | None = None,
+    language: str = "en",
+    seed: int = 0,
+    effort: Effort | None = None,
+    minutes: float | None = None,
+    progress: Progress | None = None,
+) -> Voice:
+    """Read `recordings`, fit a voice to them and save it in `out_dir`.
+
+    `progress` is called with a fraction 0..1 and what is being done. `minutes` limits the
+    time of the gradient steps (see `Effort`). The same recordings and seed give the same
+    voice on the same device.
+
+    Raises `MediaError` when there are no recordings, `ArchiveError` when they hold too
+    little usable speech, and `OutputError` when `out_dir` cannot be written.
+    """
+    report = progress or (lambda _done, _what: None)
+    archive = read_archive(
+        recordings,
+        language=language,
+        limit_s=_USED_S,
+        progress=lambda done, what: report(0.12 * done, what),
+    )
+    wanted = effort or Effort()
+    return fit_archive(
+        archive,
+        out_dir,
+        person=person,
+        consent_id=consent_id,
+        name=name,
+        language=language,
+        seed=seed,
+        effort=wanted if minutes is None else replace(wanted, minutes=minutes),
+        progress=lambda done, what: report(0.12 + 0.88 * done, what),
+    )
+
+
+def fit_archive(
+    archive: Archive,
+    out_dir: Path,
+    *,
+    person: str,
+    consent_id: str,
+    name: str | None = None,
+    language: str = "en",
+    seed: int = 0,
+    effort: Effort | None = None,
+    progress: Progress | None = None,
+) -> Voice:
+    """`fit_voice` on an archive that has been read already; same errors."""
+    report = progress or (lambda _done, _what: None)
+    with _threads(torch_threads()):
+        report(0.0, "listening to the person")
+        measured = listen(archive.clips)
+        fit = _Fit(measured, seed, effort or Effort(), report)
+        style, scores = fit.run()
+    centroids = {ge2e().name: measured.ge2e, judge().name: measured.judge}
+    voice = Voice(
+        name=name or person,
+        style=style,
+        person=person,
+        consent_id=consent_id,
+        language=language,
+        sources=_sources(archive),
+        weights=tuple(
+            WeightsUsed(w.name, w.sha256, w.licence) for w in (describe(n) for n in _WEIGHTS)
+        ),
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        scores=scores,
+        f0_median=measured.f0 if np.isfinite(measured.f0) else 0.0,
+        f0_range=measured.f0_range,
+        seed=seed,
+        embeddings=MappingProxyType(centroids),
+    )
+    voice.save(Path(out_dir))
+    report(1.0, "voice saved")
+    return voice
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _sources(archive: Archive) -> tuple[Source, ...]:
+    used = {clip.source for clip in archive.clips}
+    return tuple(
+        Source(s.path.name, s.sha256, round(float(s.duration_s) / 60, 3))
+        for s in archive.sources
+        if s.path in used
+    )
+
+
+class _Fit:
+    """One fit, step by step; `run` does them in order."""
+
+    def __init__(self, person: Person, seed: int, effort: Effort, report: Progress) -> None:
+        self.person, self.seed, self.effort, self.report = person, seed, effort, report
+        self.synthesizer: Synthesizer = get_synthesizer("kokoro")
+
+    def run(self) -> tuple[Floats, VoiceScores]:
+        """(style float32 [256], scores on what was held out)."""
+        person = self.person
+        known = _fit_start.known_voices(
+            self.synthesizer, progress=lambda d: self.report(0.02 + 0.08 * d, "stock voices")
+        )
+        start, near = _fit_start.nearest(self.synthesizer, known, person.ge2e, person.f0)
+        _log.info("start %s, GE2E %.3f, F0 %.0f Hz", start.voice.name, near, start.f0)
+        trained, held = self._targets(start.voice)
+        timbre, prosody = self._gradient(start.voice.style, trained, held)
+        style = self._blended(start.voice.style, timbre, prosody)
+        return style, self._scores(style, known)
+
+    def _targets(self, voice: Voice) -> tuple[list[Target], list[Target]]:
+        """(targets to fit, targets to check the fit on)."""
+        pitch = self.person.f0
+        limits = (max(50.0, 0.5 * pitch), min(600.0, 2.2 * pitch))
+
+        def made(clips: Sequence[Clip], first: float, share: float) -> list[Target]:
+            return make_targets(
+                clips,
+                self.synthesizer,
+                voice,
+                f0_limits=limits if np.isfinite(pitch) else (60.0, 500.0),
+                progress=lambda d: self.report(first + share * d, "aligning the words"),
+            )
+
+        trained = made(self.person.trained, 0.10, 0.15)
+        if not trained:
+            raise ArchiveError(
+                "the words of these recordings do not fit their sound; correct the transcripts "
+                "beside them, or remove those so that the speech is recognised"
+            )
+        return trained, made(self.person.held_out[:_CHECKED_CLIPS], 0.25, 0.05)
+
+    def _gradient(
+        self, style: Floats, trained: Sequence[Target], held: Sequence[Target]
+    ) -> tuple[Floats, Floats]:
+        """(timbre [128], prosody [128]) after the gradient fits."""
+        from voice.engines.kokoro_model import load_model
+
+        limit = None if self.effort.minutes is None else 60 * self.effort.minutes
+        clock, rng = Clock(limit), random.Random(self.seed)
+        device = best_device()
+        model = load_model(device="cpu" if device == "mps" else device)
+        items, check = (_fit_gradient.prepare(model, part) for part in (trained, held))
+        prosody = _fit_gradient.fit_prosody(
+            model,
+            items,
+            style,
+            steps=self.effort.prosody_steps,
+            rng=rng,
+            clock=clock,
+            progress=lambda d: self.report(0.30 + 0.10 * d, "learning the manner"),
+        )
+        timbre, before, after = _fit_gradient.fit_timbre(
+            model,
+            items,
+            check,
+            style,
+            self._loss(trained).to(model.device),
+            steps=self.effort.timbre_steps,
+            rng=rng,
+            clock=clock,
+            progress=lambda d: self.report(0.40 + 0.42 * d, "learning the timbre"),
+        )
+        _log.info("held-out loss %.3f -> %.3f", before, after)
+        return timbre, prosody
+
+    def _loss(self, trained: Sequence[Target]) -> TimbreLoss:
+        top = min(_HIGHEST_HZ, _TOP_MARGIN * self.person.band_hz)
+        mel = MelLoss(top, _pauses(trained))
+        return TimbreLoss(mel, copy.deepcopy(ge2e()), self.person.ge2e, top)
+
+    def _texts(self, count: int) -> list[str]:
+        """Sentences nobody fitted: the held-out ones, filled up with stock sentences."""
+        return [*(clip.text for clip in self.person.held_out), *_SPARE_TEXTS][:count]
+
+    def _blended(self, start: Floats, timbre: Floats, prosody: Floats) -> Floats:
+        """The style whose prosody goes as far from the start as serves likeness and clarity."""
+        found: list[tuple[float, Floats]] = []
+        for k, share in enumerate(_BLENDS):
+            half = (1 - share) * start[len(timbre) :] + share * prosody
+            style = np.concatenate([timbre, half]).astype(np.float32)
+            marks = self._marks(style, _BLEND_SENTENCES)
+            _log.info("prosody %.2f: %s", share, marks)
+            worth = marks.ge2e - marks.wer - 0.1 * max(0.0, _PLAIN_MOS - marks.dnsmos)
+            found.append((worth, style))
+            self.report(0.82 + 0.03 * (k + 1), "choosing the manner")
+        return max(found, key=lambda pair: pair[0])[1]
+
+    def _marks(self, style: Floats, sentences: int) -> Measured:
+        voice = Voice("fitted", style)
+        return measure(voice, self._texts(sentences), self.person, self.synthesizer)
+
+    def _scores(self, style: Floats, known: Sequence[_fit_start.Known]) -> VoiceScores:
+        """The marks for the card: ours, the best stock voice's, the person's own."""
+        marks = self._marks(style, _SCORED_SENTENCES)
+        self.report(0.95, "scoring")
+        nearest = max(known, key=lambda k: cosine(k.judge, self.person.judge))
+        texts = self._texts(_SCORED_SENTENCES)
+        stock = measure(nearest.voice, texts, self.person, self.synthesizer)
+        return VoiceScores(
+            similarity=marks.similarity,
+            similarity_ceiling=ceiling(self.person),
+            similarity_best_stock=stock.similarity,
+            wer=marks.wer,
+            dnsmos=marks.dnsmos,
+        )
+
+
+def _pauses(targets: Sequence[Target]) -> Floats | None:
+    """The quietest tenth of the recordings between first and last word: their noise."""
+    size = CLIP_RATE // 50
+    quiet = []
+    for target in targets:
+        first, last = target.speech
+        speech = target.samples[first * FRAME_SAMPLES : last * FRAME_SAMPLES]
+        frames = speech[: len(speech) // size * size].reshape(-1, size)
+        power = (frames.astype(np.float64) ** 2).mean(axis=1)
+        quiet.append(frames[power <= np.percentile(power, 10)].reshape(-1))
+    joined = np.concatenate(quiet)
+    return joined if len(joined) >= CLIP_RATE // 4 else None
