@@ -63,7 +63,7 @@ def progress_bars() -> Iterator[Progress]:
 
 
 def scores_text(scores: object) -> str:
-    """Scores on one line: "similarity 0.88, wer 0.00"; what was not measured is left out."""
+    """Numbers on one line: "similarity 0.880, wer 0.000"; what was not measured is left out."""
     if is_dataclass(scores) and not isinstance(scores, type):
         values: Mapping[str, Any] = {f.name: getattr(scores, f.name) for f in fields(scores)}
     elif isinstance(scores, Mapping):
@@ -73,7 +73,7 @@ def scores_text(scores: object) -> str:
     return ", ".join(
         f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in values.items()
-        if value is not None and isinstance(value, (int, float, str))
+        if isinstance(value, (int, float))
     )
 
 

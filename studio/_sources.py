@@ -20,6 +20,7 @@ __all__ = ["files_in", "fingerprint", "footage_in", "line_timing", "read_text", 
 _FOOTAGE = frozenset(
     [".mp4", ".mov", ".m4v", ".mkv", ".mxf", ".avi", ".mpg", ".mpeg", ".webm", ".mts", ".ts"]
 )
+_SAME_LENGTH_S = 0.002
 
 
 def files_in(places: Path | Sequence[Path]) -> list[Path]:
@@ -74,16 +75,18 @@ def line_timing(path: Path, sound: Sound, text: str | None, timing: Path | None)
 
 def _own_timing(path: Path, sound: Sound) -> Timing | None:
     """The timing beside a line that `say` wrote, if it is still this sound's."""
-    from align.formats import read_timing
+    from align.timing import Span, Timing
 
-    beside = path.with_suffix(".json")
-    if not beside.is_file():
-        return None
     try:
-        times = read_timing(beside)
-    except (AlignError, MediaError):
-        return None
-    same = abs(times.duration_s - float(sound.duration_s)) < 0.002
+        facts = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        words, phones = (
+            tuple(Span(str(r["label"]), float(r["start_s"]), float(r["end_s"])) for r in rows)
+            for rows in (facts["words"], facts["phones"])
+        )
+        times = Timing(words, phones, float(facts["duration_s"]), "exact")
+    except (OSError, ValueError, KeyError, TypeError, AlignError):
+        return None  # some other JSON, or none: the sound is listened to instead
+    same = abs(times.duration_s - float(sound.duration_s)) < _SAME_LENGTH_S
     return times if same and times.phones else None
 
 

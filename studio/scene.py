@@ -82,9 +82,9 @@ def resync(
             consent, use="face-alter", ledger=papers.ledger, person=person, project=project
         )
         scene, clips = _scene(footage), footage_in(archive)
-        laid, times = _laid_in(sound, text, timing, scene, at_s)
+        heard, times = _heard(sound, text, timing, scene, at_s)
         find_face(footage, progress)
-        laid = watermark(laid)
+        laid, times = _placed(watermark(heard), times, at_s)
         report = render(
             footage,
             laid,
@@ -151,10 +151,10 @@ def _scene(footage: Path) -> FootageInfo:
     return probe(footage)
 
 
-def _laid_in(
+def _heard(
     path: Path, text: str | None, timing: Path | None, scene: FootageInfo, at_s: float
 ) -> tuple[Sound, Timing]:
-    """The sound and its timing, both on the footage's clock."""
+    """The sound and its timing, once it is clear that the line fits into the footage."""
     from media.audio import read_sound
 
     if at_s < 0:
@@ -167,7 +167,7 @@ def _laid_in(
             f"the line ends at {end:.2f} s and the footage '{scene.path}' at "
             f"{float(scene.duration_s):.2f} s; shorten the line or start it earlier"
         )
-    return _placed(sound, times, at_s)
+    return sound, times
 
 
 def _placed(sound: Sound, times: Timing, at_s: float) -> tuple[Sound, Timing]:

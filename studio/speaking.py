@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from media.errors import ConsentError, OutputError, WeightsError
 from media.files import output_error, user_cache_dir
@@ -20,9 +20,9 @@ from studio.credentials import Statement
 from studio.provenance import Disclosure, Papers, delivery, publish, weights_used
 
 if TYPE_CHECKING:
-    from voice.takes import Take
-
     from studio.consent import Consent
+    from voice.prosody import Prosody
+    from voice.takes import Take
     from voice.voice import Voice
 
 __all__ = ["SayResult", "fit", "say"]
@@ -93,7 +93,6 @@ def _fitted(
 ) -> Voice:
     """The fitted voice, from the cache where these recordings were fitted before."""
     from voice.fit import fit_voice
-
     from voice.voice import load_voice
 
     key = fingerprint(recordings, {"seed": seed, "person": record.person, "job": "fit-1"})
@@ -145,9 +144,14 @@ def say(
     with delivery(out) as stage:
         papers = papers or Papers.beside(out)
         chosen, record = _permitted_voice(voice, text, consent, project, papers)
-        progress("speaking", 0, takes)
-        spoken = speak(text, chosen, takes=takes, seed=seed, prosody=_prosody(speed, duration_s))
-        progress("speaking", takes, takes)
+        spoken = speak(
+            text,
+            chosen,
+            takes=takes,
+            seed=seed,
+            prosody=_prosody(speed, duration_s),
+            progress=lambda done, total: progress("speaking", done, total),
+        )
         best = _deliverable(spoken[0])
         _save_take(best, stage / out.name)
         statement = _line_statement(out, best, chosen, record)
@@ -156,7 +160,7 @@ def say(
     return SayResult(out, best, len(spoken))
 
 
-def _prosody(speed: float, duration_s: float | None) -> Any:
+def _prosody(speed: float, duration_s: float | None) -> Prosody:
     from voice.prosody import Prosody
 
     return Prosody(speed=speed, duration_s=duration_s)

@@ -99,7 +99,7 @@ class Findings:
             spans = ", ".join(f"{a:.0f}-{b:.0f} s" for a, b in self.watermark.spans)
             yield (
                 f"Watermark: found (confidence {self.watermark.confidence:.2f}) around {spans}. "
-                "The sound there was made by a machine."
+                "A tool that marks machine-made media made this sound, or laid it under a picture."
             )
         else:
             yield (

@@ -14,6 +14,7 @@ level in the band stays what it was.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ _STRENGTHS = (0.7, 1.0)  # parts of Perth's own strength; the gentler one where 
 _HOLDS = 0.9  # confidence at which a strength is good enough
 _BLOCK_S, _OVERLAP_S = 20, 1  # seconds worked at a time, so that memory stays small
 _WINDOW_S, _HOP_S = 6, 3  # seconds looked at by `detect`
+_SILENT = 1e-3  # a window that stays below (-60 dBFS) needs no mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +75,11 @@ def watermark(sound: Sound) -> Sound:
 
 def detect(sound: Sound) -> Reading:
     """Look for the mark in windows of 6 s; the surest window decides."""
-    from studio._perth import RATE
-
-    samples = _at_rate(sound, RATE)
-    window, hop = _WINDOW_S * RATE, _HOP_S * RATE
-    starts = range(0, max(1, len(samples) - window + hop), hop)
     found: list[tuple[float, float]] = []
     best = 0.0
-    for start in starts:
-        piece = samples[start : start + window]
-        confidence = _confidence(piece)
+    for first, last, confidence, _ in _windows(sound):
         best = max(best, confidence)
         if confidence >= THRESHOLD:
-            first, last = start / RATE, (start + len(piece)) / RATE
             if found and found[-1][1] >= first:
                 first = found.pop()[0]
             found.append((first, last))
@@ -93,10 +87,21 @@ def detect(sound: Sound) -> Reading:
 
 
 def _carries_throughout(sound: Sound) -> bool:
-    """Whether no window that sounds at all is without the mark."""
-    reading = detect(sound)
-    covered = sum(end - start for start, end in reading.spans)
-    return reading.found and covered >= float(sound.duration_s) - _HOP_S
+    """Whether the mark is there and no window that sounds is without it."""
+    confidences = [confidence for *_, confidence, sounds in _windows(sound) if sounds]
+    return bool(confidences) and min(confidences) >= THRESHOLD
+
+
+def _windows(sound: Sound) -> Iterator[tuple[float, float, float, bool]]:
+    """(start s, end s, confidence, whether anything sounds) of each window."""
+    from studio._perth import RATE
+
+    samples = _at_rate(sound, RATE)
+    window, hop = _WINDOW_S * RATE, _HOP_S * RATE
+    for start in range(0, max(1, len(samples) - window + hop), hop):
+        piece = samples[start : start + window]
+        sounds = bool(len(piece)) and float(np.abs(piece).max()) > _SILENT
+        yield start / RATE, (start + len(piece)) / RATE, _confidence(piece), sounds
 
 
 @cache

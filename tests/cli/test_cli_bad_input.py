@@ -125,8 +125,8 @@ def test_recordings_without_speech(
 
 
 @pytest.mark.parametrize("line", ["", "   ", "…", "🎬 ?!"])
-def test_a_line_with_nothing_to_speak(refused: Refused, line: str) -> None:
-    assert refused("say", line, "--voice", "stock:af-blend-3", "-o", "line.wav")
+def test_a_line_with_nothing_to_speak(refused: Refused, stock_voice: str, line: str) -> None:
+    assert refused("say", line, "--voice", stock_voice, "-o", "line.wav")
 
 
 def test_unknown_voices_and_endings(refused: Refused, tmp_path: Path) -> None:
@@ -180,13 +180,13 @@ def test_consent_of_another_person_or_project_or_none(
 
 
 def test_a_voice_speaks_only_under_its_own_persons_consent(
-    refused: Refused, consent: Callable[..., Path], tmp_path: Path
+    refused: Refused, consent: Callable[..., Path], stock_voice: str, tmp_path: Path
 ) -> None:
     from dataclasses import replace
 
-    from voice.voice import load_voice, stock_voices
+    from voice.voice import load_voice
 
-    fitted = load_voice(f"stock:{stock_voices()[0]}")
+    fitted = load_voice(stock_voice)
     # A card that calls itself stock is still somebody's voice.
     replace(fitted, name="stock:anna", person="Anna Example").save(tmp_path / "anna")
     say = ("say", "We chose to go.", "--voice", "anna", "-o", "line.wav")
@@ -260,9 +260,9 @@ def test_disk_full_while_writing_a_record(refused: Refused) -> None:
 
 
 @pytest.mark.slow
-def test_disk_full_while_writing_a_line(refused: Refused) -> None:
+def test_disk_full_while_writing_a_line(refused: Refused, stock_voice: str) -> None:
     line = refused(
-        *("say", "We chose to go, and we went.", "--voice", "stock:af-blend-3"),
+        *("say", "We chose to go, and we went.", "--voice", stock_voice),
         *("--takes", 1, "-o", "line.wav"),
         room=60_000,
     )

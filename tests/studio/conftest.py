@@ -20,6 +20,14 @@ from studio.consent import Consent, Document, RightsHolder
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Small networks gain nothing from threads, and lose much where others work too."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> object:
     """Certificates of the tests' own, never the user's."""
     patch = pytest.MonkeyPatch()
