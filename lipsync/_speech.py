@@ -82,7 +82,7 @@ def windows(track: Doubles, at_s: Doubles, reach_s: float, step_s: float = 0.04)
     """
     taps = np.arange(-round(reach_s / step_s), round(reach_s / step_s) + 1) * step_s
     at = np.floor((at_s[:, None] + taps) * STEPS_PER_S).astype(np.intp)
-    return track[np.clip(at, 0, len(track) - 1)].reshape(len(at_s), -1)
+    return np.asarray(track[np.clip(at, 0, len(track) - 1)].reshape(len(at_s), -1))
 
 
 def _spoken(timing: Timing, steps: int) -> NDArray[np.bool_]:

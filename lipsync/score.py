@@ -42,6 +42,8 @@ Pixels = NDArray[np.uint8]
 
 _NAN = float("nan")
 _OFFSET_REACH_S = 0.48
+#: Share of the opening's range that a tracker may read off shut lips.
+SHUT_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def score_lips(
     shapes = lip_shape(track.landmarks).astype(np.float64)
     real = lip_shape(reference.landmarks).astype(np.float64) if reference is not None else None
     if shut_below is None:
-        shut_below = closed_below((shapes if real is None else real)[:, OPENING])
+        shut_below = closed_below((shapes if real is None else real)[:, OPENING], SHUT_SHARE)
     quiet = silence(timing, track.rate, len(track)) & np.isfinite(shapes[:, OPENING])
     steps = np.abs(np.diff(shapes[:, OPENING]))[quiet[1:] & quiet[:-1]]
     offset, confidence = (
@@ -160,7 +162,7 @@ def speech_offset(opening: Doubles | Floats, sound: Sound, rate: FrameRate) -> t
     reach = max(1, round(_OFFSET_REACH_S * float(rate)))
     if n <= 3 * reach:
         return _NAN, _NAN
-    shifts = np.arange(-reach, reach + 1)
+    shifts = list(range(-reach, reach + 1))
     scores = np.array(
         [
             _correlation(lips[max(0, s) : n + min(0, s)], loud[max(0, -s) : n - max(0, s)])

@@ -20,8 +20,8 @@ Ints = NDArray[np.intp]
 
 _CANDIDATES = 70
 _FOLLOWERS = 30
-_JOIN = 0.25
-_UNEVEN = 0.12
+_JOIN = 2.5
+_UNEVEN = 0.8
 # Added where a mouth that is not shut would stand where it must be.
 _OPEN_PENALTY = 1e3
 

@@ -290,7 +290,7 @@ def _context(timing: Timing, rate: FrameRate, frames: Ints) -> Floats:
     track = viseme_track(timing, int(np.ceil(longest * STEPS_PER_S)))
     at = np.floor((middles[:, None] + _CONTEXT_S) * STEPS_PER_S).astype(np.intp)
     taken = track[np.clip(at, 0, len(track) - 1)] * _CONTEXT_TAPER[:, None]
-    return taken.reshape(len(frames), -1).astype(np.float32)
+    return np.asarray(taken.reshape(len(frames), -1), np.float32)
 
 
 def _stretches(job: RenderJob) -> Iterator[Ints]:
