@@ -15,6 +15,7 @@ Every pixel outside the mask and the moved jaw line keeps its bits.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -279,10 +280,10 @@ def _gain_field(own: Pixels, bent: Pixels, old: Floats, new: Floats) -> Floats:
     gain = (top + faint * overall_a / overall_a.mean()) / (
         low + faint * overall_b / overall_a.mean()
     )
-    return np.clip(gain, 1 / _GAIN_LIMIT, _GAIN_LIMIT).astype(np.float32)
+    return np.asarray(np.clip(gain, 1 / _GAIN_LIMIT, _GAIN_LIMIT), np.float32)
 
 
-def _skin(points: Floats, size: int) -> Floats:
+def _skin(points: NDArray[np.floating[Any]], size: int) -> Floats:
     """1 on skin of the lower face, 0 on lips and outside, float32[S, S]."""
     inside, _ = polygon_distance(points[list(FACE_OVAL)], size)
     _, beyond = polygon_distance(points[list(OUTER_LIPS)], size)

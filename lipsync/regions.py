@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float32]
+Points = NDArray[np.floating[Any]]
 
 OUTER_LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375),
@@ -45,7 +48,7 @@ FACE_OVAL = (
 )
 
 
-def polygon_distance(points: Floats, size: int) -> tuple[Floats, Floats]:
+def polygon_distance(points: Points, size: int) -> tuple[Floats, Floats]:
     """How deep inside, and how far outside, a polygon each pixel lies: float32[S, S] each."""
     import cv2
 
@@ -57,7 +60,7 @@ def polygon_distance(points: Floats, size: int) -> tuple[Floats, Floats]:
     return np.asarray(inside, np.float32), np.asarray(outside, np.float32)
 
 
-def displacement(points: Floats, shifts: Floats, size: int, width: float, step: int = 8) -> Floats:
+def displacement(points: Points, shifts: Points, size: int, width: float, step: int = 8) -> Floats:
     """A smooth field float32[S, S, 2] that takes `shifts` [k, 2] at `points` [k, 2] (pixels).
 
     Averages of the shifts weighted by Gaussians of `width` pixels (Nadaraya-Watson), worked out

@@ -138,8 +138,7 @@ class NoseWatch:
     """Measures how far the nose moves in the picture against its landmarks.
 
     Consecutive frames are brought to one upright, equal-sized picture of the nose by the
-    landmarks; any shift left between the two is the landmarks' error (phase correlation, C. Kuglin,
-    D. Hines, 1975; cv2.phaseCorrelate, a few hundredths of a pixel).
+    landmarks; any shift left between the two is the landmarks' error.
     """
 
     def __init__(self) -> None:
@@ -150,8 +149,6 @@ class NoseWatch:
 
         `landmarks` float32[478, 3] of this frame, or None, which starts anew.
         """
-        import cv2
-
         if landmarks is None:
             self._last = None
             return float("nan"), float("nan")
@@ -164,13 +161,45 @@ class NoseWatch:
         last, self._last = self._last, nose
         if last is None:
             return float("nan"), float("nan")
-        window = cv2.createHanningWindow((_NOSE_PIXELS, _NOSE_PIXELS), cv2.CV_32F)
-        shift, response = cv2.phaseCorrelate(last, nose, window)
-        moved = np.linalg.solve(linear, np.asarray(shift))
-        # A weak peak or a long way means another picture, not a tremble.
-        if response < 0.15 or float(np.hypot(*shift)) > 0.12 * _NOSE_PIXELS:
+        shift = _shift_between(last, nose)
+        if shift is None:
             return 0.0, 0.0
+        moved = np.linalg.solve(linear, shift)
         return float(moved[0]), float(moved[1])
+
+
+def _shift_between(before: Floats, after: Floats) -> NDArray[np.float64] | None:
+    """How far (x, y) the picture moved from `before` to `after`; None when it is another picture.
+
+    A first guess by phase correlation, then a few steps of B. Lucas and T. Kanade, "An iterative
+    image registration technique", IJCAI 1981, over the whole windowed picture.
+    """
+    import cv2
+
+    side = before.shape[0]
+    window = cv2.createHanningWindow((side, side), cv2.CV_32F)
+    # OpenCV applies the window to its inputs in place.
+    guess, response = cv2.phaseCorrelate(before.copy(), after.copy(), window)
+    # A weak peak or a long way means another picture, not a tremble.
+    if response < 0.15 or float(np.hypot(*guess)) > 0.12 * side:
+        return None
+    shift = np.array(guess, np.float64)
+    for _ in range(4):
+        matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
+        back = cv2.warpAffine(
+            after, matrix, (side, side),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        mean = 0.5 * (back + before)
+        gradients = [cv2.Scharr(mean, cv2.CV_32F, *d) / 32.0 for d in ((1, 0), (0, 1))]
+        g = np.stack([(gradient * np.sqrt(window)).ravel() for gradient in gradients])
+        residual = ((back - before) * np.sqrt(window)).ravel()
+        normal = (g @ g.T).astype(np.float64)
+        step = np.linalg.solve(normal + 1e-3 * np.eye(2), (g @ residual).astype(np.float64))
+        shift -= np.clip(step, -1.0, 1.0)
+        if float(np.abs(step).max()) < 0.01:
+            break
+    return shift if float(np.hypot(*(shift - guess))) < 3.0 else None
 
 
 def _look(

@@ -116,7 +116,7 @@ class FaceTrack:
     def load(cls, path: Path) -> FaceTrack:
         """Read what `save` wrote. Raises `MediaError` for anything else."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 facts: dict[str, Any] = json.loads(str(stored["facts"]))
                 if facts.pop("format") != _FORMAT:
                     raise ValueError("format")

@@ -1,0 +1,361 @@
+"""Footage and a new sound in, footage with new lips out: one streaming pass.
+
+    report = resync(Path("scene.mp4"), sound, timing, Path("out.mp4"))
+
+The new sound replaces the whole sound track from frame 0, and the picture's length rules:
+
+- sound shorter than the picture: the mouth rests shut after the last word, the track is filled with
+  silence;
+- sound longer than the picture: it is cut at the last frame; `ResyncReport.cut_s` says how much
+  was lost.
+
+Frames whose mouth cannot be replaced (no face, turned away, too small) pass through
+unchanged and are reported with timecodes; so do, unreported, frames outside the wanted stretch.
+There are exactly as many frames out as in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync.engines import BankSource, MouthRenderer, Progress, RenderJob, get_renderer
+from lipsync.track import Absence, FaceTrack
+from media.errors import (
+    AlignError,
+    ArchiveError,
+    MediaError,
+    NoFaceError,
+    NoSoundError,
+    NoSpeechError,
+    OutputError,
+    TextError,
+)
+
+if TYPE_CHECKING:
+    from align.timing import Timing
+    from lipsync.blend import Paster
+    from lipsync.crop import CropSpec
+    from media.audio import Sound
+    from media.video import FootageInfo, Frame
+
+__all__ = ["PassedStretch", "ResyncReport", "crop_spec_for", "resync"]
+
+_BATCH = 4
+_AHEAD = 4
+_FADE_S = 0.16
+
+
+@dataclass(frozen=True, slots=True)
+class PassedStretch:
+    """Frames `first` up to and including `last` that kept their own mouth, and why."""
+
+    first: int
+    last: int
+    timecode: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncReport:
+    """What was done to a piece of footage.
+
+    `frames` in all; `replaced` with a new mouth (fades included); `faceless` without any
+    face; `passed` every stretch that kept its mouth although it was wanted. `cut_s`
+    seconds of sound lost at the end, `filled_s` seconds of silence added. `skipped` names
+    archive files that held no usable face. `timing` is the one that drove the mouth.
+    """
+
+    out: Path
+    engine: str
+    frames: int
+    replaced: int
+    faceless: int
+    passed: tuple[PassedStretch, ...]
+    cut_s: float
+    filled_s: float
+    skipped: tuple[str, ...]
+    timing: Timing
+
+
+def resync(
+    footage: Path,
+    sound: Sound,
+    timing: Timing | None,
+    out: Path,
+    *,
+    text: str | None = None,
+    archive: Sequence[Path] = (),
+    archive_only: bool = False,
+    engine: str | MouthRenderer = "mouthbank",
+    at: tuple[float, float] | None = None,
+    stretch: tuple[int, int] | None = None,
+    cache: Path | None = None,
+    codec: Literal["h264", "prores"] = "h264",
+    quality: int = 14,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> ResyncReport:
+    """Make the face in `footage` say `sound`, and write it to `out`.
+
+    `timing`: words and phones of `sound`; None aligns it here (to `text`, or to what is
+    heard). `archive`: more footage of the same person to take mouths from; with
+    `archive_only` none is taken from `footage` itself. `at`: which face (`track_faces`).
+    `stretch`: first frame and the one after the last whose mouth may change; None is all.
+    `cache`: folder for tracks and timings, None for the user's cache.
+
+    Raises `NoFaceError`, `NoSpeechError`, `ArchiveError` (no usable mouth), `MediaError`
+    (unreadable footage) and `OutputError` (cannot write, or `out` is one of the inputs).
+    """
+    from media.files import user_cache_dir
+    from media.video import probe
+
+    _refuse_overwriting(out, (footage, *archive))
+    if archive_only and not archive:
+        raise ArchiveError("archive-only needs footage to take mouths from; name it with --archive")
+    cache = cache or user_cache_dir() / "lipsync"
+    info = probe(footage)
+    timing = timing or _timing_of(sound, text)
+    target, sources, skipped = _sources(footage, archive, archive_only, at, cache, progress)
+    wanted, usable = _wanted(target, stretch)
+    spec = crop_spec_for(target)
+    renderer = get_renderer(engine) if isinstance(engine, str) else engine
+    renderer.prepare(RenderJob(target, usable, timing, sound, sources, spec, seed), progress)
+    work = _Work(info, target, usable, renderer, spec, seed)
+    written = _write(work, out, sound, codec, quality, progress)
+    if written != len(target):
+        raise MediaError(
+            f"'{footage}' gave {len(target)} frames at first and {written} at last; copy it to a "
+            "local disk and try again"
+        )
+    length = target.times[-1] + float(target.rate.time_of(1))
+    return ResyncReport(
+        out=out,
+        engine=renderer.name,
+        frames=written,
+        replaced=int(usable.sum()),
+        faceless=int((~target.present).sum()),
+        passed=_passed(info, target, wanted, usable),
+        cut_s=max(0.0, float(sound.duration_s) - length),
+        filled_s=max(0.0, length - float(sound.duration_s)),
+        skipped=skipped,
+        timing=timing,
+    )
+
+
+def crop_spec_for(track: FaceTrack) -> CropSpec:
+    """A crop large enough for the faces of `track`: 256 pixels, more for close-ups in HD and 4K."""
+    from lipsync.crop import CROP_MM, CropSpec
+    from lipsync.pose import FACE_HEIGHT_MM
+
+    tall = float(np.nanpercentile(track.scale, 75)) if track.present.any() else 0.0
+    needed = tall * CROP_MM / FACE_HEIGHT_MM
+    return CropSpec(256 if needed <= 320 else 384 if needed <= 480 else 512)
+
+
+def _refuse_overwriting(out: Path, inputs: Sequence[Path]) -> None:
+    for path in inputs:
+        if out.exists() and path.exists() and out.samefile(path):
+            raise OutputError(f"'{out}' is also an input; give the result another name")
+
+
+def _timing_of(sound: Sound, text: str | None) -> Timing:
+    from align.transcribe import align_sound
+
+    return align_sound(sound, text)
+
+
+def _sources(
+    footage: Path,
+    archive: Sequence[Path],
+    archive_only: bool,
+    at: tuple[float, float] | None,
+    cache: Path,
+    progress: Progress | None,
+) -> tuple[FaceTrack, list[BankSource], tuple[str, ...]]:
+    """The target's track, the footage to take mouths from, and what was no use."""
+    from lipsync.faces import track_faces
+
+    target = track_faces(footage, at=at, progress=progress, cache=cache)
+    sources = [] if archive_only else [_source(footage, target, cache)]
+    skipped = []
+    for path in archive:
+        try:
+            track = track_faces(path, progress=progress, cache=cache)
+        except NoFaceError:
+            skipped.append(path.name)
+            continue
+        sources.append(_source(path, track, cache))
+    if not sources:
+        raise ArchiveError(
+            f"none of the {len(archive)} archive files shows a face; give footage of the person"
+        )
+    return target, sources, tuple(skipped)
+
+
+def _source(path: Path, track: FaceTrack, cache: Path) -> BankSource:
+    """Footage with its own sound aligned; silent or wordless footage gives its lips alone."""
+    from align.formats import read_timing, write_timing
+    from media.audio import read_sound
+
+    try:
+        sound = read_sound(path)
+    except NoSoundError:
+        return BankSource(path, track)
+    kept = cache / f"timing-1-{track.sha256[:24]}.json"
+    if track.sha256 and kept.is_file():
+        try:
+            return BankSource(path, track, read_timing(kept), sound)
+        except (AlignError, MediaError):
+            kept.unlink(missing_ok=True)
+    try:
+        timing = _timing_of(sound, None)
+    except (NoSpeechError, AlignError, TextError):
+        return BankSource(path, track, None, sound)
+    if track.sha256:
+        cache.mkdir(parents=True, exist_ok=True)
+        write_timing(timing, kept)
+    return BankSource(path, track, timing, sound)
+
+
+def _wanted(
+    track: FaceTrack, stretch: tuple[int, int] | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Frames asked for, and those of them that can be done."""
+    from lipsync.faces import MIN_SCALE, YAW_LIMIT, usable_frames
+
+    wanted = np.ones(len(track), bool)
+    if stretch is not None:
+        first, stop = stretch
+        if not 0 <= first < stop <= len(track):
+            raise MediaError(
+                f"frames {first} to {stop} do not lie inside the footage's {len(track)}; "
+                "check the in and out points"
+            )
+        wanted[:first] = wanted[stop:] = False
+    usable = wanted & usable_frames(track)
+    if not usable.any():
+        raise NoFaceError(
+            "no frame of that stretch shows the face well enough to change its mouth (turned at "
+            f"most {YAW_LIMIT:.0f} degrees, at least {MIN_SCALE:.0f} pixels high); choose another"
+        )
+    return wanted, usable
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """All that the frame loop needs."""
+
+    info: FootageInfo
+    track: FaceTrack
+    usable: NDArray[np.bool_]
+    renderer: MouthRenderer
+    spec: CropSpec
+    seed: int
+
+
+def _write(
+    work: _Work,
+    out: Path,
+    sound: Sound,
+    codec: Literal["h264", "prores"],
+    quality: int,
+    progress: Progress | None,
+) -> int:
+    """Decode, paste and encode at once, each in its own thread; frames written."""
+    from media.video import FootageWriter, prefetch
+
+    total = len(work.track)
+    with FootageWriter(out, work.info, codec=codec, sound=sound, quality=quality) as writer:
+        for frame in prefetch(_changed_frames(work), _AHEAD):
+            writer.write(frame)
+            if progress is not None:
+                progress("writing the picture", writer.frames_written, total)
+        return writer.frames_written
+
+
+def _changed_frames(work: _Work) -> Iterator[Frame]:
+    """Every frame of the footage, with its new mouth where there is one."""
+    from lipsync.blend import Paster, fade_weights
+    from media.video import prefetch, read_frames
+
+    rate = float(work.track.rate)
+    weights = fade_weights(work.usable, work.track.shot, max(1, round(_FADE_S * rate)))
+    paster = Paster(seed=work.seed)
+    frames = prefetch(read_frames(work.info.path), _AHEAD)
+    while group := tuple(islice(frames, _BATCH)):
+        yield from _changed_group(work, paster, group, weights)
+
+
+def _changed_group(
+    work: _Work, paster: Paster, group: tuple[Frame, ...], weights: NDArray[np.float32]
+) -> Iterator[Frame]:
+    from lipsync.crop import crop, crop_transforms, landmarks_in_crop
+
+    chosen = [f for f in group if f.index < len(work.usable) and work.usable[f.index]]
+    if not chosen:
+        yield from group
+        return
+    indices = [f.index for f in chosen]
+    landmarks = work.track.landmarks[indices]
+    transforms = crop_transforms(landmarks, work.spec)
+    crops = np.stack([crop(f.rgb, m, work.spec) for f, m in zip(chosen, transforms, strict=True)])
+    patches = work.renderer.render(indices, crops, landmarks_in_crop(landmarks, transforms))
+    at = {index: k for k, index in enumerate(indices)}
+    for frame in group:
+        k = at.get(frame.index)
+        if k is None:
+            paster.reset()
+            yield frame
+            continue
+        if frame.index and work.track.shot[frame.index] != work.track.shot[frame.index - 1]:
+            paster.reset()
+        rgb = paster.paste(
+            frame.rgb,
+            patches[k],
+            landmarks[k],
+            transforms[k],
+            weight=float(weights[frame.index]),
+            index=frame.index,
+            target_crop=crops[k],
+        )
+        yield replace(frame, rgb=rgb)
+
+
+def _passed(
+    info: FootageInfo,
+    track: FaceTrack,
+    wanted: NDArray[np.bool_],
+    usable: NDArray[np.bool_],
+) -> tuple[PassedStretch, ...]:
+    """Stretches of wanted frames that kept their mouth, with one reason each."""
+    from lipsync.faces import YAW_LIMIT
+
+    def reason(i: int) -> str:
+        if not track.present[i]:
+            return Absence(int(track.reason[i])).words
+        if abs(float(track.pose[i, 0])) > YAW_LIMIT:
+            return f"turned away by more than {YAW_LIMIT:.0f} degrees"
+        return "face too small"
+
+    stretches: list[PassedStretch] = []
+    for i in np.flatnonzero(wanted & ~usable).tolist():
+        last = stretches[-1] if stretches else None
+        if last is not None and last.last == i - 1 and last.reason == reason(i):
+            stretches[-1] = replace(last, last=i)
+        else:
+            stretches.append(PassedStretch(i, i, _timecode(info, i), reason(i)))
+    return tuple(stretches)
+
+
+def _timecode(info: FootageInfo, index: int) -> str:
+    from media.time import Timecode
+
+    start = info.start_timecode or Timecode(0, info.rate)
+    return str(start + index)
