@@ -29,6 +29,8 @@ _RATE = 16_000
 _PAD_S = 0.4  # silence around a line for the recogniser: it misses words at the very edge
 _DNSMOS_LEVEL = 0.9
 _FULL_SCALE = 0.999
+# The recogniser writes "3.30 p.m." for half past three.
+_CLOCK = re.compile(r"\b(\d{1,2})\.(\d{2})(?=\s*[ap]\.?m\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def _pronounced(text: str) -> list[str]:
     from align.text import speakable
 
     try:
-        script = speakable(text)
+        script = speakable(_CLOCK.sub(r"\1:\2", text))
     except TextError:
         return []
     return ["".join(re.sub(r"\d", "", p) for p in word.phones) for word in script.words]

@@ -250,7 +250,8 @@ def _leaning(voice: Voice, dice: np.random.Generator) -> Voice:
 def _neutral_delivery() -> NDArray[np.float32]:
     """Mean prosody half, float32 [128], of the shipped English voices."""
     voices = (load_voice(f"stock:{name}") for name in stock_voices())
-    return np.mean([v.style[STYLE_SIZE // 2 :] for v in voices if v.language == "en"], axis=0)
+    halves = [v.style[STYLE_SIZE // 2 :] for v in voices if v.language == "en"]
+    return np.asarray(np.mean(halves, axis=0), np.float32)
 
 
 def _varied(prosody: Prosody, dice: np.random.Generator) -> Prosody:

