@@ -19,13 +19,26 @@ if TYPE_CHECKING:
 
     from media.audio import Sound
 
-__all__ = ["HOP_S", "loudness", "novelty", "refine_edges", "speech_level"]
+__all__ = [
+    "HOP_S",
+    "loudness",
+    "novelty",
+    "phrase_end",
+    "phrase_start",
+    "refine_edges",
+    "speech_level",
+]
 
 HOP_S = 0.0025
 _WINDOW_S = 0.012
 _BANDS = 18
 _SIDE_S = 0.015
 _LEAST_PHONE_S = 0.02
+_STOPS = frozenset("PTKBDG") | {"CH", "JH"}
+# The silent closure of a stop that opens a phrase: the mouth is there before the burst.
+_CLOSURE_S = 0.05
+_BEFORE_S = 0.06
+_QUIET_S = 0.04
 
 
 def _band_levels(sound: Sound) -> NDArray[np.float64]:
@@ -69,10 +82,16 @@ def novelty(sound: Sound) -> NDArray[np.float64]:
 
 
 def loudness(sound: Sound) -> NDArray[np.float64]:
-    """Level in dB (re full scale) in windows of 10 ms, one per 2.5 ms."""
+    """Level in dB (re full scale) above 250 Hz in windows of 15 ms, one per 2.5 ms.
+
+    Hum and rumble lie below 250 Hz, and every speech sound reaches above it.
+    """
+    from scipy.signal import butter, sosfiltfilt
+
     rate = sound.rate
-    half = round(0.005 * rate)
-    power = np.concatenate([[0.0], np.cumsum(sound.samples.astype(np.float64) ** 2)])
+    half = round(0.0075 * rate)
+    above = sosfiltfilt(butter(2, 250, "high", fs=rate, output="sos"), np.pad(sound.samples, 64))
+    power = np.concatenate([[0.0], np.cumsum(above[64 : 64 + len(sound.samples)] ** 2)])
     count = int(len(sound.samples) / (HOP_S * rate)) + 1
     centres = (np.arange(count) * HOP_S * rate).astype(np.int64)
     low, high = np.maximum(centres - half, 0), np.minimum(centres + half, len(sound.samples))
@@ -84,6 +103,30 @@ def speech_level(levels: NDArray[np.float64]) -> float:
     """The level in dB above which a sound with these `loudness` levels is speech."""
     floor, top = np.percentile(levels, 5), np.percentile(levels, 97)
     return float(max(top - 38.0, floor + 0.25 * (top - floor)))
+
+
+def phrase_start(loud: NDArray[np.bool_], start: float, end: float, phone: str) -> float:
+    """Where the first phone after a pause begins: the loud frames at the end of [start, end).
+
+    `loud` says for every 2.5 ms whether it is louder than `speech_level`. A click or a
+    breath that 40 ms of quiet divide from the rest belongs to the pause. Stops keep a
+    silent closure before their burst.
+    """
+    low, high = max(0, round((start - _BEFORE_S) / HOP_S)), round(end / HOP_S)
+    inside = np.flatnonzero(loud[low:high])
+    if not len(inside):
+        return start
+    breaks = np.flatnonzero(np.diff(inside) * HOP_S >= _QUIET_S)
+    first = inside[breaks[-1] + 1] if len(breaks) else inside[0]
+    heard = float((low + first) * HOP_S)
+    return min(heard, max(start, heard - _CLOSURE_S)) if phone in _STOPS else heard
+
+
+def phrase_end(loud: NDArray[np.bool_], start: float, end: float) -> float:
+    """Where the last phone before a pause ends: the last loud frame in [start, end)."""
+    low, high = max(0, round(start / HOP_S)), max(0, round(end / HOP_S))
+    inside = np.flatnonzero(loud[low:high])
+    return float((low + inside[-1] + 1) * HOP_S) if len(inside) else min(end, start + 0.05)
 
 
 def refine_edges(

@@ -27,8 +27,6 @@ from align.timing import Span, Timing
 from media.errors import AlignError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from align.text import Script
     from media.audio import Sound
 
@@ -41,9 +39,6 @@ LEAD_S = 0.050
 _SPACE_TO_LEFT_S = 0.015
 _PAUSE_FRAMES = 2.0
 _LEAST_PHONE_S = 0.01
-_STOPS = frozenset("PTKBDG") | {"CH", "JH"}
-# The silent closure of a stop that opens a phrase: the mouth is there before the burst.
-_CLOSURE_S = 0.05
 
 
 def timing_from_durations(
@@ -107,7 +102,7 @@ def _phrases(script: Script, durations: list[float], edges: list[float]) -> list
 
 def _sharpened(script: Script, phrases: list[_Phrase], sound: Sound) -> list[_Phrase]:
     """Phrases begun and ended where the sound does, boundaries on its changes."""
-    from align.refine import loudness, refine_edges, speech_level
+    from align.refine import loudness, phrase_end, phrase_start, refine_edges, speech_level
 
     levels = loudness(sound)
     loud = levels > speech_level(levels)
@@ -118,32 +113,11 @@ def _sharpened(script: Script, phrases: list[_Phrase], sound: Sound) -> list[_Ph
         ceiling = float(sound.duration_s)
         if number + 1 < len(phrases):
             ceiling = phrases[number + 1][1][0]
-        start = _onset(loud, edges[0], edges[1], labels[first])
-        end = _end(loud, edges[-2], max(edges[-1], min(edges[-1] + 0.1, ceiling)))
+        start = phrase_start(loud, edges[0], edges[1], labels[first])
+        end = phrase_end(loud, edges[-2], max(edges[-1], min(edges[-1] + 0.1, ceiling)))
         inner = refine_edges(sound, edges, spread_s=0.012, reach_s=0.025)[1:-1]
         found.append((first, [max(start, floor), *inner, end]))
     return found
-
-
-def _onset(loud: NDArray[np.bool_], start: float, end: float, label: str) -> float:
-    """Where the first phone after a pause begins."""
-    from align.refine import HOP_S
-
-    low, high = max(0, round((start - 0.06) / HOP_S)), round(end / HOP_S)
-    inside = np.flatnonzero(loud[low:high])
-    if not len(inside):
-        return start
-    heard = float((low + inside[0]) * HOP_S)
-    return min(heard, max(start, heard - _CLOSURE_S)) if label in _STOPS else heard
-
-
-def _end(loud: NDArray[np.bool_], start: float, end: float) -> float:
-    """Where the last phone before a pause, that begins at `start`, ends."""
-    from align.refine import HOP_S
-
-    low, high = max(0, round(start / HOP_S)), max(0, round(end / HOP_S))
-    inside = np.flatnonzero(loud[low:high])
-    return float((low + inside[-1] + 1) * HOP_S) if len(inside) else min(end, start + 0.05)
 
 
 def _spans(script: Script, phrases: list[_Phrase], total: float) -> list[tuple[int, Span]]:
