@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align._weights import model_folder
 from align.phones import without_stress
 from align.refine import loudness, phrase_end, phrase_start, refine_edges, speech_level
 from align.timing import Span, Timing
@@ -46,7 +47,6 @@ _ATTEMPTS: tuple[dict[str, Any], ...] = (
     {"bestpath": False, "fwdflat": False},
     {"bestpath": False, "fwdflat": False, "beam": 1e-100, "pbeam": 1e-100, "wbeam": 1e-80},
     {"bestpath": False, "beam": 0.0, "pbeam": 0.0, "wbeam": 0.0, "maxhmmpf": -1},
-    {"bestpath": False, "beam": 0.0, "pbeam": 0.0, "wbeam": 0.0, "remove_noise": False},
 )
 
 
@@ -74,9 +74,7 @@ def check_fits(script: Script, duration_s: float) -> None:
 @cache
 def _dictionary() -> dict[str, tuple[str, ...]]:
     """word -> its CMU pronunciations (phones joined by spaces)."""
-    import pocketsphinx
-
-    path = Path(pocketsphinx.get_model_path()) / "en-us" / "cmudict-en-us.dict"
+    path = model_folder() / "cmudict-en-us.dict"
     entries: dict[str, list[str]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         word, _, phones = line.partition(" ")
@@ -111,8 +109,13 @@ def _prepare(sound: Sound) -> bytes:
     gain = min(0.1 / max(reference, 1e-6), 0.97 / max(peak, 1e-6))
     pad = np.zeros(round(_PAD_S * _RATE))
     padded = np.concatenate([pad, samples * gain, pad])
-    # Digital silence has no logarithm: one fixed sequence of dither for everybody.
-    padded += np.random.default_rng(0).normal(0.0, 2e-4, len(padded))
+    # Digital silence has no logarithm: one fixed sequence of dither for everybody. The pads
+    # get the recording's own noise level, or its noise would begin like a first word.
+    noise = np.random.default_rng(0).normal(0.0, 1.0, len(padded))
+    floor = gain * float(np.percentile(loud, 5)) if len(loud) else 0.0
+    padded += 2e-4 * noise
+    for end in (slice(0, len(pad)), slice(len(padded) - len(pad), len(padded))):
+        padded[end] += min(floor, 0.05) * noise[end]
     return bytes((np.clip(padded, -1, 1) * 32767).astype("<i2").tobytes())
 
 
@@ -125,7 +128,12 @@ def _decoder(attempt: int) -> tuple[Any, Lock]:
         path = Path(folder) / "words.dict"
         path.write_text("ah AH\n", encoding="utf-8")
         decoder = pocketsphinx.Decoder(
-            lm=None, dict=str(path), samprate=_RATE, loglevel="FATAL", **_ATTEMPTS[attempt]
+            hmm=str(model_folder() / "en-us"),
+            lm=None,
+            dict=str(path),
+            samprate=_RATE,
+            loglevel="FATAL",
+            **_ATTEMPTS[attempt],
         )
     return decoder, Lock()
 
@@ -260,8 +268,11 @@ def _on_changes(sound: Sound, phones: list[tuple[int, Span]]) -> list[tuple[int,
 
 
 def _confidence(score: float) -> float:
-    """Acoustic log score per frame -> 0.1..0.95."""
-    return float(np.clip(0.5 + score * 0.0, 0.1, 0.95))
+    """Acoustic log score per frame -> 0.12..0.95.
+
+    Clear read speech scores about -5 to -40, words that are not what is said below -100.
+    """
+    return float(np.clip(np.exp(score / 60.0), 0.12, 0.95))
 
 
 def _timing(script: Script, phones: list[tuple[int, Span]], duration: float) -> Timing:
