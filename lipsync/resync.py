@@ -269,10 +269,17 @@ def _write(
     progress: Progress | None,
 ) -> int:
     """Decode, paste and encode at once, each in its own thread; frames written."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     from media.video import FootageWriter, prefetch
 
     total = len(work.track)
-    with FootageWriter(out, work.info, codec=codec, sound=sound, quality=quality) as writer:
+    # Small systems are solved for every frame: threads of the linear algebra would only get
+    # in the way of the decoder, the paster and the encoder, which run side by side.
+    with (
+        threadpool_limits(limits=1, user_api="blas"),
+        FootageWriter(out, work.info, codec=codec, sound=sound, quality=quality) as writer,
+    ):
         for frame in prefetch(_changed_frames(work), _AHEAD):
             writer.write(frame)
             if progress is not None:
