@@ -16,10 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
-    "LIP_FEATURES",
     "BankSource",
     "CropSpec",
     "FaceTrack",
+    "LIP_FEATURES",
     "LipScores",
     "MotionModel",
     "MouthPatch",
