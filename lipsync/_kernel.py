@@ -97,30 +97,54 @@ def fit_kernel(
         [_kernel([s[i : i + 2048] for s in streams], centres, spans) for i in range(0, n, 2048)]
     )
     mean = wanted.mean(0)
-    target = wanted - mean
-    among = kernel[chosen]
-    groups = [np.flatnonzero(folds == f) for f in np.unique(folds)]
-    grams = [(kernel[g].T @ kernel[g], kernel[g].T @ target[g]) for g in groups]
-    gram, right = sum(g for g, _ in grams), sum(r for _, r in grams)
+    problem = _Problem.of(kernel, kernel[chosen], wanted - mean, folds)
+    if len(problem.groups) < 2:
+        # Nothing can be held out: a strength that served well, and no honest prediction.
+        strength = strengths[len(strengths) // 2]
+        guess = kernel @ problem.weights(strength)
+    else:
+        tried = [(problem.held_out(s), s) for s in strengths]
+        guess, strength = max(tried, key=lambda t: problem.score(t[0], judged))
+    return KernelFit(centres, spans, problem.weights(strength), mean, strength, guess + mean)
 
-    def solve(left: Doubles, to: Doubles, strength: float) -> Doubles:
-        ridge = strength * among + 1e-6 * np.eye(len(chosen))
-        return np.asarray(np.linalg.solve(left + ridge, to))
 
-    best: tuple[float, float, Doubles] | None = None
-    for strength in strengths if len(groups) > 1 else strengths[-2:-1]:
-        guess = np.zeros_like(target)
-        for group, (own, own_right) in zip(groups, grams, strict=True):
-            if len(groups) > 1:
-                guess[group] = kernel[group] @ solve(gram - own, right - own_right, strength)
-            else:
-                guess[group] = kernel[group] @ solve(gram, right, strength)
-        score = float(np.mean([_correlation(guess[:, j], target[:, j]) for j in judged]))
-        if best is None or score > best[0]:
-            best = (score, strength, guess)
-    assert best is not None
-    _, strength, guess = best
-    return KernelFit(centres, spans, solve(gram, right, strength), mean, strength, guess + mean)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Problem:
+    """Normal equations, whole and per group, so that leaving a group out is a subtraction."""
+
+    kernel: Doubles
+    among: Doubles
+    target: Doubles
+    groups: list[NDArray[np.intp]]
+    grams: list[Doubles]
+    rights: list[Doubles]
+
+    @classmethod
+    def of(
+        cls, kernel: Doubles, among: Doubles, target: Doubles, folds: NDArray[np.intp]
+    ) -> _Problem:
+        groups = [np.flatnonzero(folds == f) for f in np.unique(folds)]
+        grams = [kernel[g].T @ kernel[g] for g in groups]
+        return cls(kernel, among, target, groups, grams, [kernel[g].T @ target[g] for g in groups])
+
+    def weights(self, strength: float, without: int | None = None) -> Doubles:
+        """Weights of the centres, fitted on all groups but one."""
+        kept = [i for i in range(len(self.groups)) if i != without]
+        gram = np.sum([self.grams[i] for i in kept], axis=0)
+        right = np.sum([self.rights[i] for i in kept], axis=0)
+        ridge = strength * self.among + 1e-6 * np.eye(len(gram))
+        return np.asarray(np.linalg.solve(gram + ridge, right))
+
+    def held_out(self, strength: float) -> Doubles:
+        """Every group predicted by the others."""
+        guess = np.zeros_like(self.target)
+        for i, group in enumerate(self.groups):
+            guess[group] = self.kernel[group] @ self.weights(strength, without=i)
+        return guess
+
+    def score(self, guess: Doubles, judged: Sequence[int]) -> float:
+        """Mean correlation over the columns that count."""
+        return float(np.mean([_correlation(guess[:, j], self.target[:, j]) for j in judged]))
 
 
 def _span(points: Doubles) -> float:

@@ -24,6 +24,8 @@ _JOIN = 2.5
 _UNEVEN = 0.8
 # Added where a mouth that is not shut would stand where it must be.
 _OPEN_PENALTY = 1e3
+# Frames whose costs against the whole bank are held at once.
+_BLOCK = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,21 +56,15 @@ class Wanted:
 
 
 def cheapest_path(bank: Bank, wanted: Wanted) -> Ints:
-    """Numbers of the mouths to show, intp[t]."""
-    costs = _costs(bank, wanted)
-    follower = _followers(bank)
-    candidates = [_best(costs[0], _CANDIDATES)]
-    for row in costs[1:]:
-        near = follower[candidates[-1][:_FOLLOWERS]]
-        candidates.append(np.union1d(_best(row, _CANDIDATES), near[near >= 0]))
-    total = costs[0][candidates[0]]
+    """Numbers of the mouths to show, intp[t]. Memory does not grow with t times n."""
+    candidates, costs = _candidates(bank, wanted)
+    total = costs[0]
     back: list[Ints] = []
-    for t in range(1, len(costs)):
-        before, now = candidates[t - 1], candidates[t]
-        ways = total[:, None] + _join(bank, before, now)
+    for t in range(1, len(candidates)):
+        ways = total[:, None] + _join(bank, candidates[t - 1], candidates[t])
         best = ways.argmin(0)
         back.append(best)
-        total = ways[best, np.arange(len(now))] + costs[t][now]
+        total = ways[best, np.arange(len(best))] + costs[t]
     at = int(total.argmin())
     path = [int(candidates[-1][at])]
     for t in range(len(back) - 1, -1, -1):
@@ -77,15 +73,32 @@ def cheapest_path(bank: Bank, wanted: Wanted) -> Ints:
     return np.array(path[::-1], np.intp)
 
 
-def _costs(bank: Bank, wanted: Wanted) -> Floats:
+def _candidates(bank: Bank, wanted: Wanted) -> tuple[list[Ints], list[Floats]]:
+    """For every frame the mouths worth considering, and what each costs there.
+
+    The cheapest ones, and those with which the cheapest of the frame before would go on.
+    """
+    follower = _followers(bank)
+    candidates: list[Ints] = []
+    costs: list[Floats] = []
+    before = np.zeros(0, np.intp)
+    for start in range(0, len(wanted.target), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        for row in _costs(bank, wanted.target[block], wanted.shut[block]):
+            best = _best(row, _CANDIDATES)
+            near = follower[before[:_FOLLOWERS]]
+            now = np.union1d(best, near[near >= 0])
+            candidates.append(now)
+            costs.append(row[now])
+            before = best
+    return candidates, costs
+
+
+def _costs(bank: Bank, target: Floats, shut: NDArray[np.bool_]) -> Floats:
     """float32[t, n]."""
-    cost = (
-        (wanted.target**2).sum(1)[:, None]
-        + (bank.target**2).sum(1)[None]
-        - 2 * wanted.target @ bank.target.T
-    )
+    cost = (target**2).sum(1)[:, None] + (bank.target**2).sum(1)[None] - 2 * target @ bank.target.T
     cost += bank.penalty[None]
-    cost[wanted.shut[:, None] & ~bank.shut[None]] += _OPEN_PENALTY
+    cost[shut[:, None] & ~bank.shut[None]] += _OPEN_PENALTY
     return np.asarray(cost, np.float32)
 
 

@@ -134,6 +134,12 @@ def test_kernel_ridge_equals_the_closed_form():
     np.testing.assert_allclose(fit(new), kernel(new, streams) @ alpha + wanted.mean(0), atol=2e-3)
 
 
+def test_a_single_fold_is_fitted_without_a_choice():
+    x = np.linspace(0, 3, 40)[:, None]
+    fit = fit_kernel([x], np.sin(x), np.zeros(40, int), judged=(0,), strengths=(0.01,))
+    np.testing.assert_allclose(fit([x]), np.sin(x), atol=0.04)
+
+
 def test_held_out_predictions_have_not_seen_their_fold():
     rng = np.random.default_rng(5)
     noise = rng.normal(size=(200, 1))
