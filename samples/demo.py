@@ -10,19 +10,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from datetime import date, timedelta
 from pathlib import Path
 
 SAMPLES = Path(__file__).resolve().parent
 ROOT = SAMPLES.parent
 sys.path.insert(0, str(ROOT))  # also from a checkout that is not installed
-
-PERSON = "Mara Voss"
-PROJECT = "The Harbour (Wildline demonstration)"
-RELEASE = (
-    "Mara Voss is a fictional person. Her makers agree that her voice may be fitted and made to "
-    "speak, and her face altered, for the demonstration of Wildline.\n"
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,14 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def demonstrate(out: Path) -> None:
-    """Consent, voice, line, lips, and the marks read back; prints each as it happens."""
+    """Voice, line, lips, and the marks read back; prints each as it happens."""
     from studio.redub import fit, redub, summary
 
     began = time.monotonic()
     line = (SAMPLES / "script.txt").read_text("utf-8").strip()
     clip = out / "presenter-redub.mp4"
-    print(f"== consent: a record for {PERSON}, who is fictional ({out / 'consent.toml'})")
-    consent = write_consent(out)
+    consent = SAMPLES / "consent.toml"
+    print(f"== consent: {consent}; Mara Voss is fictional, a real person has to sign")
     print("== voice: fitting to three short recordings in samples/archive (2-4 minutes)")
     voice = fit(SAMPLES / "archive", out / "voice", consent=consent, progress=Steps())
     print(f'== line: speaking "{line}"')
@@ -70,37 +62,6 @@ def demonstrate(out: Path) -> None:
     print(f"line    {scores(made.line.take.scores)}")
     print(f"lips    {summary(made.clip)}")
     print(f"time    {minutes:.1f} minutes")
-
-
-def write_consent(out: Path) -> Path:
-    """The record that the jobs below are checked against, with its (made up) signed paper."""
-    from studio.consent import (
-        USES,
-        Consent,
-        Document,
-        RightsHolder,
-        save_consent,
-        sha256_of_document,
-    )
-
-    paper = out / "release.txt"
-    paper.write_text(RELEASE, "utf-8")
-    today = date.today()
-    record = Consent(
-        id="demo-mara-voss",
-        person=PERSON,
-        project=PROJECT,
-        uses=USES,
-        description="one line of narration for the demonstration clip",
-        signed=date(2026, 1, 1),
-        start=date(2026, 1, 1),
-        expiry=today + timedelta(days=365),
-        rights_holder=RightsHolder(name="The makers of Wildline", relation="guardian"),
-        document=Document(path=paper.name, sha256=sha256_of_document(paper)),
-    )
-    path = out / "consent.toml"
-    save_consent(record, path)
-    return path
 
 
 class Steps:

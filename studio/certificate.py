@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Identity", "load_identity", "user_data_dir"]
 
-CERT_ENV, KEY_ENV, DATA_ENV = "WILDLINE_SIGN_CERT", "WILDLINE_SIGN_KEY", "WILDLINE_DATA"
+CERT_ENV, KEY_ENV, DATA_ENV = "WILDLINE_SIGN_CERT", "WILDLINE_SIGN_KEY", "WILDLINE_HOME"
 _LIFE = timedelta(days=3650)
 _CHAIN, _KEY = "signer-chain.pem", "signer-key.pem"
 
@@ -60,7 +60,7 @@ class Identity:
 
 
 def user_data_dir() -> Path:
-    """The folder for what must be kept: `WILDLINE_DATA`, or the system's own. Not made here."""
+    """The folder for what must be kept: `WILDLINE_HOME`, or the system's own. Not made here."""
     import platformdirs
 
     chosen = os.environ.get(DATA_ENV)

@@ -36,7 +36,7 @@ def wildline(tmp_path: Path, data_home: Path) -> Callable[..., subprocess.Comple
         command = [str(WILDLINE), *map(str, arguments)]
         if room is not None:
             command = [sys.executable, "-c", _LIMITED, str(room), *command]
-        env = {**os.environ, "WILDLINE_DATA": str(data_home), "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "WILDLINE_HOME": str(data_home), "OMP_NUM_THREADS": "1"}
         return subprocess.run(
             command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=280
         )

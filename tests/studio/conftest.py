@@ -31,7 +31,7 @@ def _one_thread() -> None:
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> object:
     """Certificates of the tests' own, never the user's."""
     patch = pytest.MonkeyPatch()
-    patch.setenv("WILDLINE_DATA", str(tmp_path_factory.mktemp("data")))
+    patch.setenv("WILDLINE_HOME", str(tmp_path_factory.mktemp("data")))
     for name in ("WILDLINE_SIGN_CERT", "WILDLINE_SIGN_KEY"):
         patch.delenv(name, raising=False)
     yield

@@ -90,10 +90,10 @@ def test_a_file_signed_elsewhere_is_intact_but_not_trusted(
     make_clip: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, other = make_clip("a.mp4"), make_clip("b.mkv")
-    monkeypatch.setenv("WILDLINE_DATA", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("WILDLINE_HOME", str(tmp_path / "elsewhere"))
     sign(path, _statement())
     sign(other, _statement())
-    monkeypatch.setenv("WILDLINE_DATA", str(tmp_path / "here"))
+    monkeypatch.setenv("WILDLINE_HOME", str(tmp_path / "here"))
     for file in (path, other):
         read = read_credentials(file)
         assert (read.state, read.trusted) == ("intact", False)
@@ -102,10 +102,10 @@ def test_a_file_signed_elsewhere_is_intact_but_not_trusted(
 def test_a_configured_certificate_is_used(
     make_clip: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WILDLINE_DATA", str(tmp_path / "studio"))
+    monkeypatch.setenv("WILDLINE_HOME", str(tmp_path / "studio"))
     load_identity()
     folder = tmp_path / "studio" / "certificates"
-    monkeypatch.setenv("WILDLINE_DATA", str(tmp_path / "unused"))
+    monkeypatch.setenv("WILDLINE_HOME", str(tmp_path / "unused"))
     monkeypatch.setenv("WILDLINE_SIGN_CERT", str(folder / "signer-chain.pem"))
     with pytest.raises(ProvenanceError, match="set both"):
         load_identity()
@@ -119,7 +119,7 @@ def test_a_tampered_certificate_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     for name in ("one", "two"):
-        monkeypatch.setenv("WILDLINE_DATA", str(tmp_path / name))
+        monkeypatch.setenv("WILDLINE_HOME", str(tmp_path / name))
         load_identity()
     key = tmp_path / "two" / "certificates" / "signer-key.pem"
     if damage == "key of another":
@@ -137,7 +137,7 @@ def test_certificates_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("WILDLINE_DATA", str(tmp_path / "file"))
+    monkeypatch.setenv("WILDLINE_HOME", str(tmp_path / "file"))
     with pytest.raises(ProvenanceError, match="cannot be written"):
         load_identity()
 
