@@ -22,6 +22,7 @@ __all__ = [
     "LOWER_LIP",
     "UPPER_LIP",
     "dissolve",
+    "match_light",
     "reshape",
     "spread_follow",
     "warp",
@@ -138,6 +139,32 @@ def _detail(picture: Floats) -> Floats:
 
     sigma = picture.shape[0] / 128
     return np.asarray(picture - cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)
+
+
+# Cheeks and sides of the chin: skin in both pictures whatever the mouth does.
+_SKIN = (205, 425, 187, 411, 207, 427, 203, 423, 214, 434, 210, 430, 36, 266)
+_LIGHT_LIMIT = 5.0
+
+
+def match_light(picture: Pixels, like: Pixels, points: Floats, like_points: Floats) -> Pixels:
+    """`picture` uint8[S, S, 3] with the colour of `like`'s skin: one gain per channel.
+
+    Archive footage has another white balance than the scene, or than its own next reel;
+    the fine work (shading across the face) is left to the paste-back. The gain is the ratio
+    of the mean skin, sampled around mesh points (`points`, `like_points` float32[478, 2]).
+    """
+    import cv2
+
+    size = picture.shape[0]
+    small = size // 8
+    means = []
+    for image, marks in ((picture, points), (like, like_points)):
+        coarse = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+        at = np.clip(marks[list(_SKIN)] / 8, 0, small - 1).astype(np.intp)
+        means.append(coarse[at[:, 1], at[:, 0]].astype(np.float64).mean(0) + 1.0)
+    gain = np.clip(means[1] / means[0], 1 / _LIGHT_LIMIT, _LIGHT_LIMIT)
+    table = np.clip(np.rint(np.arange(256)[:, None] * gain), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(picture, table[None]), np.uint8)
 
 
 # Eye distance of a face in face coordinates, mm: what one unit of `lip_shape` is.

@@ -23,7 +23,15 @@ from lipsync._speech import STEPS_PER_S, viseme_track
 from lipsync.engines import MouthPatch
 from lipsync.engines._bank import Mouths, collect
 from lipsync.engines._select import Bank, Wanted, cheapest_path
-from lipsync.morph import CONTROL, FOLLOW, dissolve, reshape, spread_follow, warp
+from lipsync.morph import (
+    CONTROL,
+    FOLLOW,
+    dissolve,
+    match_light,
+    reshape,
+    spread_follow,
+    warp,
+)
 from lipsync.motion import (
     JAW_DROP,
     NATURAL_LEAD_S,
@@ -163,17 +171,22 @@ class MouthBankRenderer:
             face = _new_face(learnt.mouths, plan, int(i), own[k])
             one = Pose(pose.rotation[k : k + 1], pose.scale[k : k + 1], pose.place[k : k + 1])
             new = to_frame(face[None], one)[0, :, :2]
-            patches.append(self._patch(plan.parts[i], new, landmarks[k, :, :2]))
+            patches.append(self._patch(plan.parts[i], new, landmarks[k, :, :2], crops[k]))
         return patches
 
-    def _patch(self, parts: tuple[tuple[int, float], ...], new: Floats, old: Floats) -> MouthPatch:
-        """Every part bent to the same points, dissolved."""
+    def _patch(
+        self, parts: tuple[tuple[int, float], ...], new: Floats, old: Floats, own: Pixels
+    ) -> MouthPatch:
+        """Every part bent to the same points and lit alike, dissolved."""
         mouths = self._ready()[0].mouths
         assert self._follow is not None
         to = old[CONTROL] + FOLLOW[:, None] * (new[CONTROL] - old[CONTROL])
-        bent = [warp(self._picture(m), mouths.points[m][CONTROL], to) for m, _ in parts]
         points = old + self._follow[:, None] * (new - old)
         points[CONTROL] = to
+        bent = [
+            match_light(warp(self._picture(m), mouths.points[m][CONTROL], to), own, points, old)
+            for m, _ in parts
+        ]
         return MouthPatch(dissolve(bent, [w for _, w in parts]), points.astype(np.float32))
 
     def _decode(self, index: int) -> Pixels:

@@ -18,7 +18,7 @@ from lipsync.engines._bank import _choose
 from lipsync.engines._select import Bank, Wanted, cheapest_path
 from lipsync.engines.mouthbank import MouthBankRenderer, _parts
 from lipsync.faces import usable_frames
-from lipsync.morph import CONTROL, FOLLOW, dissolve, reshape, spread_follow, warp
+from lipsync.morph import CONTROL, FOLLOW, dissolve, match_light, reshape, spread_follow, warp
 from lipsync.motion import closures, silence
 from lipsync.track import FaceTrack
 from media.errors import ArchiveError
@@ -142,6 +142,21 @@ def test_a_dissolve_keeps_the_mean_and_the_detail():
     assert plain.std() < 0.75 * a.std()
     assert 1.1 * plain.std() < mixed.std() < 1.1 * a.std()
     np.testing.assert_array_equal(dissolve([a], [1.0]), a)
+
+
+def test_another_white_balance_is_matched():
+    points = landmarks(at=(64, 30), scale=0.8)
+    flat = points[:, :2].astype(np.float32)
+    ours = picture(points, 128, 128, seed=1)
+    tinted = (picture(points, 128, 128, seed=2) * [1.1, 0.9, 0.3]).clip(0, 255).astype(np.uint8)
+    matched = match_light(ours, tinted, flat, flat)
+    x, y = flat[199].astype(int)
+    for image, close in ((ours, False), (matched, True)):
+        off = np.abs(
+            image[y - 4 : y + 4, x - 4 : x + 4].mean((0, 1))
+            - tinted[y - 4 : y + 4, x - 4 : x + 4].mean((0, 1))
+        )
+        assert (off.max() < 12) == close
 
 
 def test_lips_follow_the_new_mouth_and_eyes_do_not():
