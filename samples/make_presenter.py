@@ -10,16 +10,13 @@ Nothing here shows or imitates a person who exists; see samples/README.md.
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-# Small matrices in parallel processes: threads below them only get in each other's way.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +45,7 @@ def make_scene_sound(out: Path, voice_name: str, work: Path) -> None:
     from samples.presenter.sound import at_level, say
     from voice.voice import load_voice
 
-    sound, timing = say(
-        SCENE, load_voice(voice_name), pause=0.28, lead=0.5, tail=0.7, speed=1.04
-    )
+    sound, timing = say(SCENE, load_voice(voice_name), pause=0.28, lead=0.5, tail=0.7, speed=1.04)
     work.mkdir(parents=True, exist_ok=True)
     write_wav(work / "scene.wav", at_level(sound, -20.0))
     write_timing(timing, out / "presenter.json")
@@ -107,7 +102,8 @@ def _render_share(share: tuple[list[Pose], range, int, Path]) -> None:
     """Render some pictures into a folder of raw frames (one process)."""
     import cv2
 
-    from samples.presenter.render import Studio, develop
+    from samples.presenter.film import develop
+    from samples.presenter.render import Studio
 
     poses, indices, oversample, folder = share
     cv2.setNumThreads(1)
@@ -129,8 +125,11 @@ def render_all(poses: list[Pose], folder: Path, oversample: int, processes: int)
     # Whole stretches, so that neighbours share their keyed light.
     edges = np.linspace(0, len(poses), processes + 1).astype(int)
     shares = [
-        (poses, range(a, b), oversample, folder) for a, b in zip(edges, edges[1:], strict=False)
+        (poses, range(a, b), oversample, folder) for a, b in itertools.pairwise(edges.tolist())
     ]
+    # Small matrices in parallel processes: threads below them only get in each other's way.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         pool.map(_render_share, shares)
 
@@ -151,7 +150,7 @@ def encode(folder: Path, count: int, sound: Sound, out: Path, quality: int) -> N
         height=first.shape[0],
         frames=count,
         duration_s=count / RATE,
-        colour=ColourTags(primaries="bt709", transfer="bt709", matrix="bt709", full_range=False),
+        colour=ColourTags(primaries=1, transfer=1, matrix=1, full_range=False),
     )
     with FootageWriter(out, like, sound=sound, quality=quality, preset="slow") as writer:
         for frame in _pictures(folder, count):
@@ -162,7 +161,8 @@ def make_stills(poses: list[Pose], folder: Path, count: int, oversample: int) ->
     """A few pictures as PNG."""
     import cv2
 
-    from samples.presenter.render import Studio, develop
+    from samples.presenter.film import develop
+    from samples.presenter.render import Studio
 
     studio = Studio(oversample=oversample)
     for index in np.linspace(4, len(poses) - 5, count).astype(int):

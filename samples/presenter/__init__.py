@@ -1,0 +1,1 @@
+"""A fictional presenter: sculpted, posed, lit and rendered here; see samples/README.md."""

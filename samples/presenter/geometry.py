@@ -132,12 +132,12 @@ def row_of_teeth(
         at = 0.0
         for number, (width, height) in enumerate(sizes):
             centre = side * (at + width / 2)
-            at += width + 0.12
+            at += width + 0.06
             # A rounded box in (u, v); the edge corners a little rounder than the neck.
-            wide = 1 - 0.10 * np.maximum(v * up, 0) ** 2 - 0.10 * np.abs(v) ** 6
+            wide = 0.985 - 0.12 * np.maximum(v * up, 0) ** 2 - 0.07 * np.abs(v) ** 6
             s = centre + 0.5 * width * u * wide
             base, out = arch(s, front, 0.034)
-            bulge = 1.5 * (1 - np.abs(u) ** 3.2) * (1 - 0.5 * np.abs(v) ** 4) - 0.5
+            bulge = 1.6 * (1 - np.abs(u) ** 5) * (1 - 0.5 * np.abs(v) ** 4) - 0.5
             bulge -= 2.2 * (np.maximum(np.abs(u), np.abs(v)) > 0.99)
             y = edge_y + up * 0.5 * height * (v * up + 1) * (1 - 0.06 * u**2 * (v * up < 0))
             if number == 2:
@@ -244,7 +244,7 @@ class Model:
         half = 0.5 * np.interp(np.abs(p[:, 0]), [0, 10, 18, 22, 30], [22, 19, 15, 12, 9])
         self.lip_lower = drop > half
         self.lip_fall = np.exp(-(((p[:, 1] - 606.5) / 6.0) ** 2)).astype(np.float32)
-        self.lip_fall *= smoothstep(30, 21, np.abs(p[:, 0]))
+        self.lip_fall *= smoothstep(29, 22, np.abs(p[:, 0]))
         lips = self.masks["lips"][self.lip_near] > 0.35
         self.lip_edge = lips & (p[:, 2] > 120)
 
@@ -338,7 +338,7 @@ class Model:
         neck = 536 - 0.30 * (z - 10) - y
         opening = 10 + 0.40 * (y - 400)
         # Around the neck the blazer's collar ends below the top's.
-        blazer = np.minimum(x - opening, 548 - 0.30 * (z - 20) - y)
+        blazer = np.minimum(np.maximum(x - opening, 6 - z), 552 - 0.30 * (z - 20) - y)
         width = np.interp(y, [395, 470, 500, 512], [4, 34, 42, 40])
         lapel = np.minimum(blazer, opening + width - x)
         notch = np.abs(y - 0.35 * (x - opening) - 492) - 0.12 * np.maximum(x - opening - 16, -16)
@@ -435,9 +435,7 @@ class Model:
         # Level-one vertices come first in the refined mesh: use them for the shadows. The
         # body stands for the clothes on it.
         coarse = [triangles(self.quads1)]
-        coarse += [
-            t for t, m in zip(tris[1:], materials[1:], strict=True) if m[0] in (TOOTH, GUM)
-        ]
+        coarse += [t for t, m in zip(tris[1:], materials[1:], strict=True) if m[0] in (TOOTH, GUM)]
         return Surfaces(
             np.concatenate(points), np.concatenate(normals), np.concatenate(rest),
             np.concatenate(cuts), np.concatenate(tris), np.concatenate(materials),

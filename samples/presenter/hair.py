@@ -51,12 +51,45 @@ def _roots(model: Model, count: int, rng: np.random.Generator) -> Array:
     quads = quads[inside]
     p = model.rest[quads]
     area = np.linalg.norm(np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]), axis=1)
+    # More at the parting, where hair leaves to both sides and the scalp would show.
+    area *= 1 + 2.5 * np.exp(-(((p.mean(1)[:, 0] - PART_X) / 9) ** 2)) * (p.mean(1)[:, 2] > 60)
     pick = rng.choice(len(quads), count, p=area / area.sum())
     a, b = rng.random((2, count, 1))
     q = p[pick]
     return (
-        (1 - a) * (1 - b) * q[:, 0] + a * (1 - b) * q[:, 1] + a * b * q[:, 2] + (1 - a) * b * q[:, 3]
+        (1 - a) * (1 - b) * q[:, 0]
+        + a * (1 - b) * q[:, 1]
+        + a * b * q[:, 2]
+        + (1 - a) * b * q[:, 3]
     ).astype(np.float32)
+
+
+def _direction(at: Array, side: Array) -> NDArray[np.float64]:
+    """Where hair at `at` wants to go: towards the back of the ear, there straight down."""
+    count = len(at)
+    goal = np.stack([side * 84.0, np.full(count, 652.0), np.full(count, 8.0)], -1)
+    towards = goal - at
+    distance = np.linalg.norm(towards, axis=1)
+    towards /= np.maximum(distance, 1e-6)[:, None]
+    fall = smoothstep(34, 6, distance) + smoothstep(676, 640, at[:, 1])
+    fall = np.clip(np.maximum(fall, smoothstep(30, -20, at[:, 2])), 0, 1)[:, None]
+    inwards = -0.10 * side * smoothstep(640, 560, at[:, 1])
+    down = np.stack([inwards, -np.ones(count), 0.14 * np.ones(count)], -1)
+    return np.asarray(towards * (1 - fall) + down * fall)
+
+
+def _resting_on(
+    at: Array, tree: cKDTree, surface: Array, normal: Array, depth: Array, grown: float
+) -> Array:
+    """Points moved to where this layer of hair (`depth` 0..1) lies above the skull."""
+    _, k = tree.query(at)
+    n = normal[k]
+    height = ((at - surface[k]) * n).sum(1)
+    body = 5.0 + 7.0 * smoothstep(690, 770, at[:, 1])
+    wish = (1.2 + depth * body) * grown + 0.8
+    # Over the skull it lies; below the ear it hangs, and is only kept out of the neck.
+    push = np.where(at[:, 1] > 640, (wish - height) * 0.6, np.maximum(wish - height, 0))
+    return np.asarray(at + n * np.where(height > 30, 0, push)[:, None])
 
 
 def comb(model: Model, count: int = 23000, seed: int = 3) -> Strands:
@@ -66,55 +99,45 @@ def comb(model: Model, count: int = 23000, seed: int = 3) -> Strands:
     tree = cKDTree(surface)
     roots = _roots(model, count, rng)
     side = np.where(roots[:, 0] + rng.normal(0, 1.0, count) > PART_X, 1.0, -1.0)
-    depth = rng.beta(1.3, 1.6, count)  # 0 lies on the scalp, 1 on top
+    depth = rng.beta(1.3, 1.6, count)
     clump = rng.integers(0, 900, count)
     wave = rng.normal(0, 1, (900, 4))
-    at = roots.copy()
+    at, heading = roots.copy(), np.zeros_like(roots)
     path = [at.copy()]
-    heading = np.zeros_like(at)
     for step in range(STEPS - 1):
-        goal = np.stack([side * 84.0, np.full(count, 652.0), np.full(count, 8.0)], -1)
-        towards = goal - at
-        distance = np.linalg.norm(towards, axis=1)
-        towards /= np.maximum(distance, 1e-6)[:, None]
-        fall = smoothstep(34, 6, distance) + smoothstep(676, 640, at[:, 1])
-        fall = np.clip(np.maximum(fall, smoothstep(30, -20, at[:, 2])), 0, 1)[:, None]
-        down = np.stack([-0.10 * side * smoothstep(640, 560, at[:, 1]), -np.ones(count), 0.14 * np.ones(count)], -1)
-        want = towards * (1 - fall) + down * fall
-        # Near the parting the hair first rises and runs sideways.
+        want = _direction(at, side)
         if step < 9:
-            lift = (1 - step / 9) * np.exp(-(((roots[:, 0] - PART_X) / 26) ** 2))
+            # Near the parting the hair first rises and runs sideways.
+            lift = (1 - step / 9) * np.exp(-(((roots[:, 0] - PART_X) / 40) ** 2))
             want[:, 0] += 1.1 * side * lift
-            want[:, 1] += 0.45 * lift
+            want[:, 1] += 0.18 * lift
         want += 0.10 * np.sin(step * 0.22 + wave[clump, 0:1] * 2) * wave[clump, 1:4]
         want += rng.normal(0, 0.035, at.shape)
         heading = 0.72 * heading + 0.28 * want if step else want
         heading /= np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
-        at = at + STEP * heading
-        _, k = tree.query(at)
-        n = normal[k]
-        height = ((at - surface[k]) * n).sum(1)
-        grown = min(step / 7, 1.0)
-        body = 5.0 + 7.0 * smoothstep(690, 770, at[:, 1])
-        wish = (1.2 + depth * body) * grown + 0.8
-        above = at[:, 1] > 640
-        push = np.where(above, (wish - height) * 0.6, np.maximum(wish - height, 0))
-        push = np.where(height > 30, 0, push)
-        at = at + n * push[:, None]
+        at = _resting_on(at + STEP * heading, tree, surface, normal, depth, min(step / 7, 1.0))
         path.append(at.copy())
-    points = np.stack(path, 1).astype(np.float32)
+    return _dressed(model, np.stack(path, 1).astype(np.float32), clump, wave, rng)
+
+
+def _dressed(
+    model: Model, points: Array, clump: NDArray[np.int64], wave: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Strands:  # fmt: skip
+    """Cut to length, coloured, and bound to the skin that lights them."""
     # What only the back of the head would show is never seen.
-    seen = points[..., 2].max(1) > np.where(rng.random(count) < 0.25, -60, 38)
+    seen = points[..., 2].max(1) > np.where(rng.random(len(points)) < 0.25, -60, 38)
     seen |= np.abs(points[:, -1, 0]) > 62
-    points, roots, side, clump = points[seen], roots[seen], side[seen], clump[seen]
+    points, clump = points[seen], clump[seen]
     count = len(points)
     points = _cut(points, 556 + 5 * wave[clump, 0] + 22 * rng.beta(1, 2.2, count))
     tone = rng.normal(0, 1, (900, 1))[clump] * 0.16 + rng.normal(0, 0.14, (count, 1))
     colour = np.array([0.070, 0.036, 0.020]) * np.exp(tone)
-    near_tree = cKDTree(model.rest)
-    near = near_tree.query(points.reshape(-1, 3))[1].reshape(points.shape[:2])
+    near = cKDTree(model.rest).query(points.reshape(-1, 3))[1].reshape(points.shape[:2])
     width = rng.uniform(0.10, 0.20, count)
-    return Strands(points, near.astype(np.int32), width.astype(np.float32), colour.astype(np.float32))
+    return Strands(
+        points, near.astype(np.int32), width.astype(np.float32), colour.astype(np.float32)
+    )
 
 
 def _cut(points: Array, floor: Array, keep: int = 28) -> Array:
@@ -151,11 +174,15 @@ def eyebrows(model: Model, seed: int = 5) -> Bound:
     tree = cKDTree(middle[:, :2])
     roots, lean = [], []
     for side in (-1, 1):
-        t = rng.beta(1.15, 1.15, 820)
+        t = rng.beta(1.15, 1.15, 640)
         x = 13.5 + 36.5 * t
-        line = 684.0 + 7.5 * np.sin(np.pi * np.clip(t / 1.25, 0, 1) * 0.80) - 5.0 * np.clip(t - 0.62, 0, 1) ** 1.2 * 2.2
+        line = (
+            684.0
+            + 7.5 * np.sin(np.pi * np.clip(t / 1.25, 0, 1) * 0.80)
+            - 5.0 * np.clip(t - 0.62, 0, 1) ** 1.2 * 2.2
+        )
         thick = 3.9 * (1 - 0.75 * t**1.6) * smoothstep(-0.06, 0.10, t)
-        y = line + thick * rng.uniform(-1, 1, 820)
+        y = line + thick * np.clip(rng.normal(0, 0.52, 640), -1.3, 1.3)
         roots.append(np.stack([side * x, y], -1))
         up = np.clip(1.15 - 2.1 * t, -0.35, 1.0) - 0.28 * (y - line) / 3
         lean.append(np.stack([side * np.cos(up), np.sin(up)], -1))
@@ -168,10 +195,10 @@ def eyebrows(model: Model, seed: int = 5) -> Bound:
     along[..., 1] -= 0.9 * t**2 * np.abs(direction[:, None, 0])
     height = 0.15 + 0.9 * np.sin(np.pi * np.minimum(t, 0.6)) * np.ones_like(length)
     offsets = np.concatenate([along, height[..., None]], -1)
-    colour = np.array([0.035, 0.021, 0.014]) * np.exp(rng.normal(0, 0.2, (len(root), 1)))
+    colour = np.array([0.050, 0.029, 0.018]) * np.exp(rng.normal(0, 0.2, (len(root), 1)))
     return Bound(
         quads[k], np.full((len(root), 4), 0.25, np.float32), offsets.astype(np.float32),
-        rng.uniform(0.16, 0.25, len(root)).astype(np.float32), colour.astype(np.float32),
+        rng.uniform(0.11, 0.20, len(root)).astype(np.float32), colour.astype(np.float32),
     )  # fmt: skip
 
 
@@ -184,7 +211,10 @@ def bound_points(bound: Bound, points: Array, normals: Array, turn: Array) -> Ar
     y = np.cross(normal, x)
     o = bound.offsets
     return (
-        root[:, None] + o[..., :1] * x[:, None] + o[..., 1:2] * y[:, None] + o[..., 2:] * normal[:, None]
+        root[:, None]
+        + o[..., :1] * x[:, None]
+        + o[..., 1:2] * y[:, None]
+        + o[..., 2:] * normal[:, None]
     ).astype(np.float32)
 
 
@@ -197,7 +227,8 @@ def lashes(model: Model, control: Array, seed: int = 9) -> tuple[Array, Array]:
         side = 1 if name.endswith("left") else -1
         centre = np.float32(EYE_CENTRES[name.rsplit("_", 1)[1]])
         edge = control[row]
-        edge = edge[np.argsort(edge[:, 0])]
+        edge = edge[np.argsort(side * edge[:, 0])]
+        edge = edge[: -2 if upper else -1]  # the row turns round the outer corner
         count = 95 if upper else 46
         at = np.clip(rng.beta(1.2, 1.2, count), 0.02, 0.98) * (len(edge) - 1)
         i = at.astype(int)
@@ -205,21 +236,26 @@ def lashes(model: Model, control: Array, seed: int = 9) -> tuple[Array, Array]:
         away = root - centre
         away /= np.linalg.norm(away, axis=1, keepdims=True)
         outer = np.clip((root[:, 0] - centre[0]) * side / 14, -1, 1)
-        long = (5.2 + 2.4 * outer if upper else 3.0 + 1.0 * outer) * rng.uniform(0.75, 1.1, count)
+        long = (5.4 + 1.3 * outer if upper else 3.0 + 1.0 * outer) * rng.uniform(0.75, 1.1, count)
         sign = 1.0 if upper else -1.0
         t = np.linspace(0, 1, 7)[None, :, None]
-        spread = np.stack([0.75 * side * outer + 0 * outer, 0 * outer, 0.55 + 0 * outer], -1)
+        spread = np.stack([0.5 * side * outer + 0 * outer, 0 * outer, 0.55 + 0 * outer], -1)
         base = away * 0.55 + spread
         base /= np.linalg.norm(base, axis=1, keepdims=True)
         curl = np.zeros_like(base)
         curl[:, 1] = sign * (0.95 if upper else 0.75)
-        path = root[:, None] + long[:, None, None] * (base[:, None] * (t - 0.25 * t**2) + curl[:, None] * 0.62 * t**1.7)
+        path = root[:, None] + long[:, None, None] * (
+            base[:, None] * (t - 0.25 * t**2) + curl[:, None] * 0.62 * t**1.7
+        )
         path[..., 1] -= sign * 0.1
         out.append(path)
-        widths.append(np.full(count, 0.24 if upper else 0.12))
+        widths.append(np.full(count, 0.20 if upper else 0.10))
         # The lid's edge itself, as a fine dark line.
         if upper:
-            out.append(np.stack([np.linspace(edge[k], edge[k + 1], 7) for k in range(len(edge) - 1)]) + np.float32([0, 0, 0.5]))
+            out.append(
+                np.stack([np.linspace(edge[k], edge[k + 1], 7) for k in range(len(edge) - 1)])
+                + np.float32([0, 0, 0.5])
+            )
             widths.append(np.full(len(edge) - 1, 0.75))
     return np.concatenate(out).astype(np.float32), np.concatenate(widths).astype(np.float32)
 
@@ -268,8 +304,10 @@ def light_strands(points, base, skin, near, camera, lobes, tints, strength):  # 
                 shine = max(sin_tl * sin_tv - tl * tv, 0.0)
                 first, second = shine**46, shine**11
                 for c in range(3):
-                    out[s, k, c] += facing * tints[g, c] * (
-                        base[s, c] * (0.30 * sin_tl + 0.62 * second) + 0.055 * first
+                    out[s, k, c] += (
+                        facing
+                        * tints[g, c]
+                        * (base[s, c] * (0.30 * sin_tl + 0.62 * second) + 0.055 * first)
                     )
             for c in range(3):
                 out[s, k, c] *= shade
@@ -277,7 +315,7 @@ def light_strands(points, base, skin, near, camera, lobes, tints, strength):  # 
 
 
 @numba.njit(cache=True, fastmath=True)
-def draw_strands(screen, light, width, depth, colour, nearer, seed, taper):  # type: ignore[no-untyped-def]
+def draw_strands(screen, light, width, depth, colour, nearer, taper):  # type: ignore[no-untyped-def]
     """Draw polylines into `colour` with a depth test and coverage blending.
 
     screen [s,k,3] x, y in pixels and 1/z; light [s,k,3] linear colour; width [s] in pixels at

@@ -28,9 +28,7 @@ class Lights:
     group: NDArray[np.int32]
 
 
-def _cone(
-    towards: tuple[float, float, float], spread: float, count: int
-) -> NDArray[np.float64]:
+def _cone(towards: tuple[float, float, float], spread: float, count: int) -> NDArray[np.float64]:
     """Directions on a spiral inside a cone of half-angle `spread` (radians)."""
     axis = np.array(towards) / np.linalg.norm(towards)
     side = np.cross(axis, [0.0, 1.0, 0.0])
@@ -44,6 +42,8 @@ def _cone(
 
 KEY_TOWARDS = (-0.58, 0.46, 0.70)
 FILL_TOWARDS = (0.80, 0.12, 0.62)
+RIM_TOWARDS = (0.80, 0.42, -0.48)
+KICK_TOWARDS = (-0.86, 0.25, -0.50)
 
 
 def studio() -> Lights:
@@ -52,8 +52,8 @@ def studio() -> Lights:
     for group, towards, spread, count, colour in (
         (KEY, KEY_TOWARDS, 0.30, 12, (2.85, 2.58, 2.26)),
         (FILL, FILL_TOWARDS, 0.45, 4, (0.42, 0.47, 0.55)),
-        (RIM, (0.80, 0.42, -0.48), 0.22, 4, (2.3, 1.75, 1.2)),
-        (KICK, (-0.86, 0.25, -0.50), 0.22, 3, (0.75, 0.90, 1.15)),
+        (RIM, RIM_TOWARDS, 0.22, 4, (2.3, 1.75, 1.2)),
+        (KICK, KICK_TOWARDS, 0.22, 3, (0.75, 0.90, 1.15)),
     ):
         direction = _cone(towards, spread, count)
         parts.append((direction, np.array([colour] * count) / count, [group] * count))
@@ -84,7 +84,7 @@ def towards_light(direction: Array) -> Array:
 
 
 @numba.njit(cache=True, fastmath=True)
-def _gather(at, normals, direction, colour, group, depth, scale, irradiance, seen, wrap):  # type: ignore[no-untyped-def]
+def _gather(at, normals, direction, colour, group, depth, irradiance, seen, wrap):  # type: ignore[no-untyped-def]
     """Add one light sample at every vertex; 2 x 2 filtered shadow look-up."""
     size = depth.shape[0]
     for n in range(at.shape[0]):
@@ -140,9 +140,7 @@ def illuminate(
     irradiance = np.zeros((n, 3), np.float32)
     seen = np.zeros((n, 5), np.float32)
     scale = np.float32(MAP_SIZE / (2 * REACH_MM))
-    for direction, colour, group in zip(
-        lights.direction, lights.colour, lights.group, strict=True
-    ):
+    for direction, colour, group in zip(lights.direction, lights.colour, lights.group, strict=True):
         frame = towards_light(direction)
         at = _to_light(surfaces.points, frame, MIDDLE, scale, np.float32(MAP_SIZE / 2))
         depth = np.full((MAP_SIZE, MAP_SIZE), -1e9, np.float32)
@@ -151,7 +149,7 @@ def illuminate(
             more = _to_light(extra[0], frame, MIDDLE, scale, np.float32(MAP_SIZE / 2))
             raster.draw_depth(more, extra[1], depth)
         _gather(
-            at, surfaces.normals, direction, colour, group, depth, scale, irradiance, seen,
-            np.float32(0.22),
+            at, surfaces.normals, direction, colour, group, depth, irradiance, seen,
+            np.float32(0.15),
         )  # fmt: skip
     return irradiance, seen

@@ -26,9 +26,9 @@ CHANNELS = (
 )  # fmt: skip
 # phone: targets by channel; jaw 1 = wide open, lift and out are mm of the tongue's tip.
 TARGETS: dict[str, dict[str, float]] = {
-    "AA": {"jaw": 0.36},
-    "AE": {"jaw": 0.33, "stretch": 0.30, "upper": 0.18, "lower": 0.15},
-    "AH": {"jaw": 0.24},
+    "AA": {"jaw": 0.41},
+    "AE": {"jaw": 0.37, "stretch": 0.30, "upper": 0.18, "lower": 0.15},
+    "AH": {"jaw": 0.27},
     "AO": {"jaw": 0.30, "funnel": 0.45, "pucker": 0.10},
     "EH": {"jaw": 0.23, "stretch": 0.20, "lower": 0.15},
     "ER": {"jaw": 0.13, "funnel": 0.38, "pucker": 0.25, "lift": 3},
@@ -39,12 +39,12 @@ TARGETS: dict[str, dict[str, float]] = {
     "W": {"jaw": 0.06, "funnel": 0.20, "pucker": 0.95},
     "Y": {"jaw": 0.09, "stretch": 0.35, "lower": 0.15},
     "R": {"jaw": 0.11, "funnel": 0.40, "pucker": 0.30, "lift": 3},
-    "L": {"jaw": 0.15, "lower": 0.10, "lift": 8},
+    "L": {"jaw": 0.15, "lower": 0.12, "lift": 6, "out": 8},
     "P": {"jaw": 0.04}, "B": {"jaw": 0.05}, "M": {"jaw": 0.04},
     "F": {"jaw": 0.035, "roll": 0.75, "upper": 0.38},
     "V": {"jaw": 0.045, "roll": 0.65, "upper": 0.34},
-    "TH": {"jaw": 0.11, "lower": 0.15, "lift": 5, "out": 9},
-    "DH": {"jaw": 0.11, "lower": 0.15, "lift": 5, "out": 7},
+    "TH": {"jaw": 0.12, "lower": 0.18, "lift": 4, "out": 19},
+    "DH": {"jaw": 0.12, "lower": 0.18, "lift": 3.5, "out": 17},
     "T": {"jaw": 0.075, "stretch": 0.10, "lower": 0.16, "upper": 0.06, "lift": 7},
     "D": {"jaw": 0.085, "stretch": 0.10, "lower": 0.16, "upper": 0.06, "lift": 7},
     "N": {"jaw": 0.085, "stretch": 0.08, "lower": 0.12, "lift": 7},
@@ -58,9 +58,9 @@ TARGETS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 GLIDES = {"AW": ("AA", "UH"), "AY": ("AA", "IH"), "EY": ("EH", "IY"), "OW": ("AO", "UW"),
           "OY": ("AO", "IH")}  # fmt: skip
-WEAK = frozenset("K G NG HH T D N L".split())
-STRONG = frozenset("P B M F V W UW SH CH JH ZH".split())
-CLOSED = frozenset("P B M".split())
+WEAK = frozenset(["K", "G", "NG", "HH", "T", "D", "N", "L"])
+STRONG = frozenset(["P", "B", "M", "F", "V", "W", "UW", "SH", "CH", "JH", "ZH"])
+CLOSED = frozenset(["P", "B", "M"])
 PAUSE_S = 0.10
 
 
@@ -140,7 +140,9 @@ def _wander(rng: np.random.Generator, count: int, seconds: float, size: float) -
     return np.asarray(size * smooth / smooth.std())
 
 
-def _blinks(rng: np.random.Generator, segments: Sequence[tuple[str, float, float]], times: Array) -> Array:
+def _blinks(
+    rng: np.random.Generator, segments: Sequence[tuple[str, float, float]], times: Array
+) -> Array:
     """Lid closure 0..1: now and then, and preferably in pauses."""
     starts = [s + 0.05 for label, s, e in segments if label == "SIL" and e - s > 0.25][::2]
     at = 1.1
@@ -154,7 +156,9 @@ def _blinks(rng: np.random.Generator, segments: Sequence[tuple[str, float, float
     return lid
 
 
-def perform(phones: Sequence[Phone], sound: NDArray[np.float32], rate: int, seed: int = 1962) -> list[Pose]:
+def perform(
+    phones: Sequence[Phone], sound: NDArray[np.float32], rate: int, seed: int = 1962
+) -> list[Pose]:
     """A pose for every picture of the sound (sampled in the middle of its time)."""
     length = len(sound) / rate
     count = int(np.floor(length * float(RATE)))
@@ -189,7 +193,7 @@ def perform(phones: Sequence[Phone], sound: NDArray[np.float32], rate: int, seed
 def _loudness(sound: NDArray[np.float32], rate: int, times: Array) -> Array:
     window = int(0.12 * rate)
     energy = ndimage.uniform_filter1d(sound.astype(np.float64) ** 2, window)
-    return np.sqrt(energy[np.clip((times * rate).astype(int), 0, len(sound) - 1)])
+    return np.sqrt(np.maximum(energy[np.clip((times * rate).astype(int), 0, len(sound) - 1)], 0))
 
 
 def _jumps(rng: np.random.Generator, times: Array, size: float) -> Array:
@@ -210,9 +214,9 @@ def _pose(
     sway: tuple[float, float], talking: float,
 ) -> Pose:  # fmt: skip
     """Channels to face units."""
-    smile = m["smile"] + 0.07 + 0.05 * (1 - talking)
+    smile = m["smile"] + 0.10 + 0.06 * (1 - talking)
     up, down = max(gaze[1], 0) / 12, max(-gaze[1], 0) / 12
-    lid = min(0.17 + 0.95 * blink, 1.0)
+    lid = min(0.12 + 0.95 * blink, 1.0)
     shapes = {"jawOpen": m["jaw"], "mouthFunnel": m["funnel"], "mouthPucker": m["pucker"],
               "mouthRollLower": m["roll"], "browInnerUp": 0.7 * brow}  # fmt: skip
     for side in ("Left", "Right"):

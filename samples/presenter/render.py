@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from samples.presenter import hair, light, raster, shade
-from samples.presenter.geometry import (
-    BLAZER,
-    KNIT,
-    LAPEL,
-    NECK_PIVOT,
-    SKIN,
-    Model,
-    Pose,
-    Surfaces,
-    rotation,
-)
-from samples.presenter.mesh import triangles, vertex_normals
+from samples.presenter.film import background
+from samples.presenter.geometry import Model, Pose, Surfaces, rotation
 from samples.presenter.skin import PER_MM, U_RANGE, V_RANGE, paint, unroll
 
 Array = NDArray[np.float32]
@@ -30,14 +18,6 @@ MM_HIGH = 362.0  # what the picture shows at the presenter's distance
 LOOK_AT = np.array([0.0, 631.0, 60.0], np.float32)
 CAMERA = LOOK_AT + np.array([0.0, 12.0, 1500.0], np.float32)
 PRESENTER_X = 26.0  # she sits a little to the right of the middle
-EXPOSURE = 1.18
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A rendered frame: rgb uint8[h,w,3]."""
-
-    rgb: NDArray[np.uint8]
 
 
 class Studio:
@@ -109,24 +89,26 @@ class Studio:
         bary = np.zeros((h, w, 2), np.float32)
         screen = self.project(surfaces.points)
         ids = np.arange(len(surfaces.triangles), dtype=np.int32)
-        raster.draw_triangles(
-            screen, surfaces.triangles, surfaces.cut, ids, depth, which, bary
-        )
+        raster.draw_triangles(screen, surfaces.triangles, surfaces.cut, ids, depth, which, bary)
         out = cv2.resize(self.background, (w, h), interpolation=cv2.INTER_LINEAR)
-        unrolled = np.zeros((len(surfaces.points), 2), np.float32)
-        unrolled[: len(self.unrolled)] = self.unrolled
         shade.shade(
-            which, bary, surfaces.triangles, surfaces.material, surfaces.points,
-            surfaces.normals, surfaces.rest, unrolled, surfaces.cut, self.shadow_cut,
-            irradiance, seen, CAMERA - np.float32([PRESENTER_X, 0, 0]), turn,
-            np.array([U_RANGE[0], V_RANGE[1], PER_MM], np.float32), self.texture.colour,
-            np.ascontiguousarray(self.texture.gloss[..., None]), self.texture.relief,
-            shade.LOBES, shade.LOBE_TINT, out,
+            which, bary, surfaces.triangles, surfaces.material,
+            np.concatenate([surfaces.points, surfaces.normals, surfaces.rest], 1),
+            np.concatenate([irradiance, seen], 1), self._extra(surfaces),
+            CAMERA - np.float32([PRESENTER_X, 0, 0]), turn,
+            np.array([U_RANGE[0], V_RANGE[1], PER_MM], np.float32),
+            self.texture.colour, self.texture.finish, shade.LOBES, shade.LOBE_TINT, out,
         )  # fmt: skip
-        self._hair(pose, surfaces, irradiance, seen, turn, depth, out)
+        self._hair(pose, surfaces, irradiance, turn, depth, out)
         if self.oversample > 1:
             out = cv2.resize(out, (self.width, self.height), interpolation=cv2.INTER_AREA)
         return out
+
+    def _extra(self, surfaces: Surfaces) -> Array:
+        """Per vertex: unrolled u, mm inside the garment's edge, mm under the next one's."""
+        u = np.zeros(len(surfaces.points), np.float32)
+        u[: len(self.unrolled)] = self.unrolled[:, 0]
+        return np.stack([u, surfaces.cut, self.shadow_cut], 1)
 
     def _scatter(self, irradiance: Array) -> Array:
         """Light wanders under the skin, red furthest: smooth it over the mesh."""
@@ -144,8 +126,8 @@ class Studio:
         return out
 
     def _hair(
-        self, pose: Pose, surfaces: Surfaces, irradiance: Array, seen: Array, turn: Array,
-        depth: Array, out: Array,
+        self, pose: Pose, surfaces: Surfaces, irradiance: Array, turn: Array, depth: Array,
+        out: Array,
     ) -> None:  # fmt: skip
         n = len(self.model.rest)
         skin, normals = surfaces.points[:n], surfaces.normals[:n]
@@ -155,14 +137,14 @@ class Studio:
         colour = np.repeat((self.brows.colour * lit)[:, None], brow.shape[1], 1)
         hair.draw_strands(
             self.project(brow + np.float32([0, 0, 0.4])), colour.astype(np.float32),
-            self.brows.width * scale, depth, out, np.float32(0.9995), 0, np.float32(0.85),
+            self.brows.width * scale, depth, out, np.float32(0.9995), np.float32(0.85),
         )  # fmt: skip
         control = self.model.control(pose)
         lash, width = hair.lashes(self.model, control)
         lash = self.model.turned(lash.reshape(-1, 3), 1.0, pose).reshape(lash.shape)
         dark = np.full(lash.shape, 0.010, np.float32)
         hair.draw_strands(
-            self.project(lash), dark, width * scale, depth, out, np.float32(0.9992), 0,
+            self.project(lash), dark, width * scale, depth, out, np.float32(0.9992),
             np.float32(0.9),
         )  # fmt: skip
         strands = self.model.turned(self.hair.points.reshape(-1, 3), 1.0, pose)
@@ -170,76 +152,12 @@ class Studio:
         colour = self._hair_light(strands, skin)
         hair.draw_strands(
             self.project(strands), colour, self.hair.width * scale, depth, out,
-            np.float32(1.0), 0, np.float32(0.5),
+            np.float32(1.0), np.float32(0.5),
         )  # fmt: skip
 
-    def _hair_light(
-        self, points: Array, skin: Array
-    ) -> Array:
+    def _hair_light(self, points: Array, skin: Array) -> Array:
         """Light along every strand, see `hair.light_strands`."""
         return hair.light_strands(
             points, self.hair.colour, skin, self.hair.near, CAMERA, shade.LOBES,
             shade.LOBE_TINT, np.float32([1.9, 0.35, 1.9, 0.9]),
         )  # fmt: skip
-
-
-def background(width: int, height: int, seed: int = 11) -> Array:
-    """A study far out of focus: shelves, a lamp, a window at dusk. Linear light."""
-    rng = np.random.default_rng(seed)
-    w, h = width // 2, height // 2
-    image = np.zeros((h, w, 3), np.float32)
-    x, y = np.meshgrid(np.linspace(0, 1, w), np.linspace(0, 1, h))
-    image += np.float32([0.050, 0.046, 0.046]) * (1.25 - 0.6 * y)[..., None].astype(np.float32)
-    shelf = h // 5
-    for row in range(6):
-        at = int(w * 0.50)
-        while at < w:
-            wide = int(rng.integers(5, 16))
-            tall = int(shelf * rng.uniform(0.62, 0.92))
-            tone = rng.choice(6)
-            colour = np.array(
-                [[.16, .07, .045], [.05, .075, .085], [.14, .115, .08], [.07, .045, .04],
-                 [.045, .065, .05], [.20, .16, .11]]
-            )[tone] * rng.uniform(0.5, 1.3)  # fmt: skip
-            image[(row + 1) * shelf - tall : (row + 1) * shelf - 4, at : at + wide] = colour
-            at += wide + int(rng.integers(0, 3)) + (int(rng.integers(8, 40)) if rng.random() < 0.06 else 0)
-        image[(row + 1) * shelf - 4 : (row + 1) * shelf + 2, int(w * 0.5) :] = (0.10, 0.065, 0.04)
-    window = np.s_[int(h * 0.0) : int(h * 0.72), int(w * 0.05) : int(w * 0.27)]
-    image[window] = np.float32([0.26, 0.36, 0.48]) * (1.2 - 0.5 * y[window])[..., None]
-    image[:, int(w * 0.155) : int(w * 0.165)] *= 0.35
-    image[int(h * 0.34) : int(h * 0.36), int(w * 0.05) : int(w * 0.27)] *= 0.35
-    image = cv2.GaussianBlur(image, (0, 0), 3)
-    for cx, cy, r, colour in (
-        (0.345, 0.58, 0.014, (1.5, 1.0, 0.6)),
-        (0.395, 0.52, 0.010, (1.1, 0.8, 0.5)),
-        (0.30, 0.66, 0.012, (0.9, 0.6, 0.35)),
-    ):
-        inside = ((x - cx) * w) ** 2 + ((y - cy) * h) ** 2 < (r * w) ** 2
-        image[inside] += np.float32(colour)
-    shade_ = (np.abs(x - 0.875) < 0.030 + 0.075 * (y - 0.30)) & (y > 0.30) & (y < 0.52)
-    image[shade_] = np.float32([1.15, 0.62, 0.27]) * (0.7 + 1.6 * np.clip(y[shade_] - 0.32, 0, 1))[:, None]
-    pool = np.exp(-(((x - 0.875) / 0.12) ** 2) - ((y - 0.56) / 0.22) ** 2)
-    image += pool[..., None].astype(np.float32) * np.float32([0.20, 0.11, 0.05])
-    # A round aperture: disc blur, then a little softness.
-    radius = max(int(h * 0.040), 1)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2).astype(np.float32)
-    image = cv2.filter2D(image, -1, disc / disc.sum(), borderType=cv2.BORDER_REPLICATE)
-    image = cv2.GaussianBlur(image, (0, 0), h * 0.007)
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC).clip(0).astype(np.float32)
-
-
-def develop(linear: Array, frame: int, grain: float = 0.011) -> NDArray[np.uint8]:
-    """Tone curve (Narkowicz's fit of ACES), a little bloom and film grain: uint8 rgb."""
-    glow = cv2.GaussianBlur(np.maximum(linear - 0.9, 0), (0, 0), linear.shape[0] / 60)
-    x = (linear + 0.25 * glow) * EXPOSURE * 0.72
-    x = x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14)
-    x = np.clip(x, 0, 1) ** (1 / 2.2)
-    rng = np.random.default_rng(1000 + frame)
-    h, w = x.shape[:2]
-    noise = cv2.GaussianBlur(rng.standard_normal((h, w), np.float32), (0, 0), 0.62) * 1.75
-    tint = cv2.GaussianBlur(rng.standard_normal((h, w, 3), np.float32), (0, 0), 0.8)
-    strength = grain * (0.55 + 1.2 * np.sqrt(np.clip(x.mean(-1) * (1 - x.mean(-1)), 0, 1)))
-    x = x + strength[..., None] * (noise[..., None] + 0.5 * tint)
-    yy, xx = np.mgrid[0:h, 0:w].astype(np.float32)
-    fall = 1 - 0.16 * (((xx / w - 0.5) * 1.5) ** 2 + ((yy / h - 0.5) * 1.2) ** 2)
-    return (np.clip(x * fall[..., None], 0, 1) * 255 + 0.5).astype(np.uint8)

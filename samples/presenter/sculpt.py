@@ -47,6 +47,10 @@ MODIFIERS = {
     "eyes/?-eye-bag-decr": 0.2,
     "eyebrows/eyebrows-trans-up": 0.15,
     "neck/neck-scale-horiz-decr": 0.2,
+    "ears/?-ear-shape-round": 0.6,
+    "ears/?-ear-lobe-decr": 0.5,
+    "ears/?-ear-wing-decr": 0.5,
+    "ears/?-ear-scale-vert-decr": 0.3,
 }
 SHAPES = (
     "jawOpen", "jawForward", "mouthClose", "mouthFunnel", "mouthPucker",
@@ -98,13 +102,13 @@ def read_base(path: Path) -> tuple[Array, Array, dict[str, list[list[tuple[int, 
 
 def read_target(path: Path, count: int) -> Array:
     """One morph target as offsets [count,3]."""
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
     offsets = np.zeros((count, 3))
-    with opened as lines:
-        for line in lines:
-            words = line.split()
-            if len(words) == 4 and not words[0].startswith("#"):
-                offsets[int(words[0])] = [float(x) for x in words[1:]]
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 4 and not words[0].startswith("#"):
+            offsets[int(words[0])] = [float(x) for x in words[1:]]
     return offsets
 
 

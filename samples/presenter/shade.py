@@ -6,15 +6,18 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from samples.presenter.geometry import BLAZER, EYE, GUM, KNIT, LAPEL, SKIN, TONGUE, TOOTH
-from samples.presenter.light import FILL_TOWARDS, KEY_TOWARDS
+from samples.presenter.geometry import EYE, GUM, KNIT, LAPEL, SKIN, TONGUE, TOOTH
+from samples.presenter.light import FILL_TOWARDS, KEY_TOWARDS, KICK_TOWARDS, RIM_TOWARDS
 
 Array = NDArray[np.float32]
 
+PI = 3.14159265
+IRIS_MM = 5.75
+
 _KEY = np.array(KEY_TOWARDS, np.float32) / np.float32(np.linalg.norm(KEY_TOWARDS))
 _FILL = np.array(FILL_TOWARDS, np.float32) / np.float32(np.linalg.norm(FILL_TOWARDS))
-_RIM = np.array([0.80, 0.42, -0.48], np.float32) / np.float32(np.linalg.norm([0.80, 0.42, -0.48]))
-_KICK = np.array([-0.86, 0.25, -0.5], np.float32) / np.float32(np.linalg.norm([-0.86, 0.25, -0.5]))
+_RIM = np.array(RIM_TOWARDS, np.float32) / np.float32(np.linalg.norm(RIM_TOWARDS))
+_KICK = np.array(KICK_TOWARDS, np.float32) / np.float32(np.linalg.norm(KICK_TOWARDS))
 LOBES = np.stack([_KEY, _FILL, _RIM, _KICK]).astype(np.float32)
 LOBE_TINT = np.array(
     [[1.0, 0.91, 0.8], [0.9, 1.0, 1.15], [1.25, 0.95, 0.65], [0.8, 0.98, 1.25]], np.float32
@@ -68,53 +71,59 @@ def _gloss(normal, view, lobes, tint, seen, power, fresnel, out):  # type: ignor
 
 
 @numba.njit(cache=True, fastmath=True)
-def _eye(rest, normal, view, lobes, seen, irradiance, out):  # type: ignore[no-untyped-def]
-    """Sclera, iris, pupil and the reflections of two soft boxes."""
-    r = np.sqrt(rest[0] ** 2 + rest[1] ** 2)
+def _iris(rest, r, out):  # type: ignore[no-untyped-def]
+    """Reflectance of sclera, iris and pupil, `r` mm from the middle of the pupil."""
     a = np.arctan2(rest[1], rest[0])
-    iris = 5.75
-    streak = (
-        0.45 + 0.22 * np.sin(a * 23 + 2.2 * np.sin(a * 5)) + 0.16 * np.sin(a * 41 + r * 2.1)
-        + 0.10 * np.sin(a * 67 - r * 3.0)
-    )
-    t = min(max((r - 1.9) / (iris - 1.9), 0.0), 1.0)
-    base = (
-        (0.12 + 0.08 * streak) * (1 - t) + (0.05 + 0.05 * streak) * t,
-        (0.06 + 0.045 * streak) * (1 - t) + (0.03 + 0.035 * streak) * t,
-        (0.024 + 0.015 * streak) * (1 - t) + (0.017 + 0.02 * streak) * t,
-    )
-    ring = 1 - 0.75 * _smooth(iris - 1.3, iris - 0.15, r)
-    pupil = _smooth(1.95, 2.35, r)
-    inside = 1 - _smooth(iris - 0.35, iris + 0.35, r)
-    vein = 0.03 * np.sin(a * 31 + r * 1.3) * _smooth(7.0, 13.0, r)
-    white = (0.52 - 0.10 * _smooth(7, 13, r), 0.455 - 0.15 * _smooth(7, 13, r) - vein,
-             0.42 - 0.16 * _smooth(7, 13, r) - vein)
+    streak = 0.45 + 0.22 * np.sin(a * 23 + 2.2 * np.sin(a * 5))
+    streak += 0.16 * np.sin(a * 41 + r * 2.1) + 0.10 * np.sin(a * 67 - r * 3.0)
+    t = min(max((r - 1.9) / (IRIS_MM - 1.9), 0.0), 1.0)
+    dark = (1 - 0.75 * _smooth(IRIS_MM - 1.3, IRIS_MM - 0.15, r)) * _smooth(1.95, 2.35, r)
     # Light refracted through the cornea gathers opposite the key.
-    caustic = 1.0 + 0.6 * _smooth(-0.2, 1.0, (rest[0] * 0.6 - rest[1] * 0.7) / (iris))
+    dark *= 1.0 + 0.6 * _smooth(-0.2, 1.0, (rest[0] * 0.6 - rest[1] * 0.7) / IRIS_MM)
+    inside = 1 - _smooth(IRIS_MM - 0.35, IRIS_MM + 0.35, r)
+    outer = _smooth(7.0, 13.0, r)
+    vein = 0.03 * np.sin(a * 31 + r * 1.3) * outer
     for c in range(3):
-        coloured = base[c] * ring * pupil * caustic + 0.002
-        out[c] = (white[c] * (1 - inside) + coloured * inside) * irradiance[c] / 3.1416 * 1.15
-    k = 2 * (normal[0] * view[0] + normal[1] * view[1] + normal[2] * view[2])
-    rx, ry, rz = k * normal[0] - view[0], k * normal[1] - view[1], k * normal[2] - view[2]
-    for g in range(2):
-        d = rx * lobes[g, 0] + ry * lobes[g, 1] + rz * lobes[g, 2]
-        if d <= 0:
-            continue
-        sx, sz = lobes[g, 2], -lobes[g, 0]
-        n = np.sqrt(sx * sx + sz * sz)
-        px = (rx * sx + rz * sz) / n / d
-        up = (rx * -lobes[g, 0] * lobes[g, 1] + ry * n * n + rz * -lobes[g, 2] * lobes[g, 1]) / n / d
-        wide, tall = (0.30, 0.40) if g == 0 else (0.16, 0.34)
-        box = _smooth(wide + 0.06, wide - 0.02, abs(px)) * _smooth(tall + 0.06, tall - 0.02, abs(up))
-        strength = (2.6 if g == 0 else 0.35) * min(seen[g] * (0.62 if g == 0 else 2.0), 1.0)
-        wet = 0.75 if r < 7.5 else 0.25
-        for c in range(3):
-            out[c] += box * strength * wet * (1.0, 0.97, 0.93)[c]
+        near = (0.12, 0.06, 0.024)[c] + (0.08, 0.045, 0.015)[c] * streak
+        far = (0.05, 0.03, 0.017)[c] + (0.05, 0.035, 0.020)[c] * streak
+        white = (0.52, 0.455, 0.42)[c] - (0.10, 0.15, 0.16)[c] * outer - vein * (c > 0)
+        coloured = (near * (1 - t) + far * t) * dark + 0.002
+        out[c] = white * (1 - inside) + coloured * inside
 
 
 @numba.njit(cache=True, fastmath=True)
-def _cloth(rest, material, edge, base, out):  # type: ignore[no-untyped-def]
-    """Reflectance of the knitted top and of the blazer's wool."""
+def _box(r, lamp, wide, tall):  # type: ignore[no-untyped-def]
+    """Whether the direction `r` meets a soft box that hangs in the direction `lamp`: 0..1."""
+    d = r[0] * lamp[0] + r[1] * lamp[1] + r[2] * lamp[2]
+    if d <= 0:
+        return 0.0
+    n = np.sqrt(lamp[2] ** 2 + lamp[0] ** 2)
+    across = (r[0] * lamp[2] - r[2] * lamp[0]) / n / d
+    up = (-r[0] * lamp[0] * lamp[1] + r[1] * n * n - r[2] * lamp[2] * lamp[1]) / n / d
+    edge = _smooth(wide + 0.06, wide - 0.02, abs(across))
+    return edge * _smooth(tall + 0.06, tall - 0.02, abs(up))
+
+
+@numba.njit(cache=True, fastmath=True)
+def _eye(rest, normal, view, lobes, seen, light, out):  # type: ignore[no-untyped-def]
+    """Eyeball and the reflections of the key's and the fill's soft boxes in it."""
+    r = np.sqrt(rest[0] ** 2 + rest[1] ** 2)
+    _iris(rest, r, out)
+    mirrored = np.zeros(3)
+    k = 2 * (normal[0] * view[0] + normal[1] * view[1] + normal[2] * view[2])
+    for c in range(3):
+        out[c] *= light[c] / PI * 1.15
+        mirrored[c] = k * normal[c] - view[c]
+    wet = 0.75 if r < 7.5 else 0.25
+    key = 2.6 * min(seen[0] * 0.62, 1.0) * _box(mirrored, lobes[0], 0.30, 0.40)
+    fill = 0.35 * min(seen[1] * 2.0, 1.0) * _box(mirrored, lobes[1], 0.16, 0.34)
+    for c in range(3):
+        out[c] += (key + fill) * wet * (1.0, 0.97, 0.93)[c]
+
+
+@numba.njit(cache=True, fastmath=True)
+def _cloth_colour(rest, material, edge, out):  # type: ignore[no-untyped-def]
+    """Reflectance of the knitted top and of the blazer's wool; `edge` mm to the hem."""
     if material == KNIT:
         rib = 0.5 + 0.5 * np.sin(rest[0] * 2.1)
         row = 0.5 + 0.5 * np.sin(rest[1] * 3.3 + 1.5 * np.cos(rest[0] * 2.1))
@@ -134,98 +143,124 @@ def _cloth(rest, material, edge, base, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, fastmath=True)
+def _cloth(rest, material, edge, under, normal, view, light, out):  # type: ignore[no-untyped-def]
+    """Matt cloth with a fuzz at grazing angles; dark `under` the edge of the layer above."""
+    _cloth_colour(rest, material, edge, out)
+    rim = 1 - max(normal[0] * view[0] + normal[1] * view[1] + normal[2] * view[2], 0.0)
+    fuzz = 0.16 * rim**3 * (0.25 if material == KNIT else 0.12)
+    dark = 1 - 0.55 * _smooth(-9.0, 0.5, under)
+    for c in range(3):
+        out[c] = (out[c] * dark + fuzz) * light[c] / PI
+
+
+@numba.njit(cache=True, fastmath=True)
+def _in_mouth(rest, material, normal, view, light, seen, lobes, tint, glow, out):  # type: ignore[no-untyped-def]
+    """Teeth, gums and tongue: wet, and dark towards the corners of the mouth."""
+    _gloss(normal, view, lobes, tint, seen, 60.0, 0.03, glow)
+    lateral = 1 - 0.9 * _smooth(12.0, 20.0, abs(rest[0]))
+    if material == TOOTH:
+        # Cheeks shade the back teeth more than the lamps' samples say; so do neighbours.
+        side = np.sqrt(normal[0] ** 2 + normal[2] ** 2) + 1e-6
+        away = abs(normal[0] / side - rest[0] / 30.0)
+        k = (1 - 0.88 * _smooth(12.0, 21.0, abs(rest[0]))) * (1 - 0.24 * _smooth(0.45, 1.0, away))
+        for c in range(3):
+            out[c] = (0.70, 0.59, 0.46)[c] * k * (light[c] + 0.70) / PI
+    else:
+        for c in range(3):
+            base = (0.34, 0.10, 0.095)[c] if material == TONGUE else (0.36, 0.105, 0.10)[c]
+            out[c] = base * (light[c] + 0.10) / PI
+    for c in range(3):
+        out[c] += 0.8 * glow[c] * lateral
+
+
+@numba.njit(cache=True, fastmath=True)
+def _skin(normal, view, light, seen, under, turn, colour, gloss, relief, lobes, tint, glow, out):  # type: ignore[no-untyped-def]
+    """Scattered light times colour, tilted by the relief, and two gloss lobes."""
+    bent = np.zeros(3)
+    before, after, size = 0.0, 0.0, 0.0
+    for c in range(3):
+        tilt = turn[c, 0] * relief[0] + turn[c, 1] * relief[1] + turn[c, 2] * relief[2]
+        bent[c] = normal[c] - tilt
+        size += bent[c] ** 2
+    for c in range(3):
+        bent[c] /= np.sqrt(size) + 1e-9
+        before += normal[c] * lobes[0, c]
+        after += bent[c] * lobes[0, c]
+    # Relief is shaded by what it does to the key, softened by scattering.
+    detail = 1 + 0.55 * (after - before) * min(seen[0] * 1.2, 1.0)
+    detail *= 1 - 0.45 * _smooth(-9.0, 0.5, under)
+    _gloss(bent, view, lobes, tint, seen, 22.0, 0.028, glow)
+    for c in range(3):
+        glow[c] *= 0.75 * gloss
+    if gloss > 0.9:
+        wet = np.zeros(3)
+        _gloss(bent, view, lobes, tint, seen, 70.0, 0.03, wet)
+        for c in range(3):
+            glow[c] = 0.7 * glow[c] + 0.55 * (gloss - 0.9) * wet[c]
+    for c in range(3):
+        out[c] = colour[c] * light[c] / PI * detail + glow[c]
+
+
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _mix(values, at, weights, out):  # type: ignore[no-untyped-def]
+    """Interpolate the rows `at` of `values` [n,c] over a triangle."""
+    for c in range(out.shape[0]):
+        out[c] = (
+            weights[0] * values[at[0], c]
+            + weights[1] * values[at[1], c]
+            + weights[2] * values[at[2], c]
+        )
+
+
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _unit(v):  # type: ignore[no-untyped-def]
+    size = np.sqrt(v[0] ** 2 + v[1] ** 2 + v[2] ** 2) + 1e-9
+    for c in range(3):
+        v[c] /= size
+
+
+@numba.njit(cache=True, fastmath=True)
 def shade(  # type: ignore[no-untyped-def]
-    which, bary, tris, material, points, normals, rest, unrolled, cut, shadow_cut, irradiance,
-    seen, camera, turn, frame_of_texture, colour, gloss, relief, lobes, tint, out,
+    which, bary, tris, material, geometry, lit, extra, camera, turn, frame, colour, finish,
+    lobes, tint, out,
 ):  # fmt: skip
     """Fill `out` float32[h,w,3] (linear light) wherever `which` >= 0.
 
-    `turn` [3,3] is the head's rotation, which carries the relief; `frame_of_texture` is
-    (left u, top v, texels per mm); `shadow_cut` [n] mm to the edge of the cloth above.
+    Per vertex: `geometry` [n,9] position, normal, resting position; `lit` [n,8] irradiance
+    and the five lamps; `extra` [n,3] unrolled u, mm inside this garment's edge and inside
+    that of the garment above. `turn` [3,3] is the head's rotation, which carries the relief;
+    `frame` is the texture's (left u, top v, texels per mm); `colour` [h,w,3] and `finish`
+    [h,w,4] (gloss, relief) are the skin's texture.
     """
-    height, width = which.shape
-    normal = np.zeros(3)
-    view = np.zeros(3)
-    spot = np.zeros(3)
-    light = np.zeros(3)
-    arrives = np.zeros(5)
-    c3 = np.zeros(3)
-    g1 = np.zeros(1)
-    r3 = np.zeros(3)
-    glow = np.zeros(3)
-    for y in range(height):
-        for x in range(width):
+    g, arrives, e = np.zeros(9), np.zeros(8), np.zeros(3)
+    b = np.zeros(3)
+    view, c3, f4, glow = np.zeros(3), np.zeros(3), np.zeros(4), np.zeros(3)
+    for y in range(which.shape[0]):
+        for x in range(which.shape[1]):
             t = which[y, x]
             if t < 0:
                 continue
-            i, j, k = tris[t, 0], tris[t, 1], tris[t, 2]
-            b1, b2 = bary[y, x, 0], bary[y, x, 1]
-            b0 = 1 - b1 - b2
-            m = material[t]
+            b[1], b[2] = bary[y, x, 0], bary[y, x, 1]
+            b[0] = 1 - b[1] - b[2]
+            _mix(geometry, tris[t], b, g)
+            _mix(lit, tris[t], b, arrives)
+            _mix(extra, tris[t], b, e)
+            normal, rest, light, seen = g[3:6], g[6:9], arrives[:3], arrives[3:]
             for c in range(3):
-                normal[c] = b0 * normals[i, c] + b1 * normals[j, c] + b2 * normals[k, c]
-                p = b0 * points[i, c] + b1 * points[j, c] + b2 * points[k, c]
-                view[c] = camera[c] - p
-                spot[c] = b0 * rest[i, c] + b1 * rest[j, c] + b2 * rest[k, c]
-                light[c] = b0 * irradiance[i, c] + b1 * irradiance[j, c] + b2 * irradiance[k, c]
+                view[c] = camera[c] - g[c]
                 glow[c] = 0.0
-            for g in range(5):
-                arrives[g] = b0 * seen[i, g] + b1 * seen[j, g] + b2 * seen[k, g]
-            n = np.sqrt(view[0] ** 2 + view[1] ** 2 + view[2] ** 2)
-            s = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2) + 1e-9
-            for c in range(3):
-                view[c] /= n
-                normal[c] /= s
+            _unit(view)
+            _unit(normal)
+            m = material[t]
             if m == SKIN:
-                u = b0 * unrolled[i, 0] + b1 * unrolled[j, 0] + b2 * unrolled[k, 0]
-                tx = (u - frame_of_texture[0]) * frame_of_texture[2]
-                ty = (frame_of_texture[1] - spot[1]) * frame_of_texture[2]
-                _fetch(colour, tx, ty, c3)
-                _fetch(gloss, tx, ty, g1)
-                _fetch(relief, tx, ty, r3)
-                before = 0.0
-                after = 0.0
-                b = np.zeros(3)
-                for c in range(3):
-                    b[c] = normal[c] - (
-                        turn[c, 0] * r3[0] + turn[c, 1] * r3[1] + turn[c, 2] * r3[2]
-                    )
-                s = np.sqrt(b[0] ** 2 + b[1] ** 2 + b[2] ** 2) + 1e-9
-                for c in range(3):
-                    b[c] /= s
-                    before += normal[c] * lobes[0, c]
-                    after += b[c] * lobes[0, c]
-                # Relief is shaded by what it does to the key, softened by scattering.
-                detail = 1 + 0.55 * (after - before) * min(arrives[0] * 1.2, 1.0)
-                shadow = b0 * shadow_cut[i] + b1 * shadow_cut[j] + b2 * shadow_cut[k]
-                detail *= 1 - 0.45 * _smooth(-9.0, 0.5, shadow)
-                _gloss(b, view, lobes, tint, arrives, 22.0, 0.028, glow)
-                for c in range(3):
-                    glow[c] *= 0.75 * g1[0]
-                if g1[0] > 0.9:
-                    wet = np.zeros(3)
-                    _gloss(b, view, lobes, tint, arrives, 70.0, 0.03, wet)
-                    for c in range(3):
-                        glow[c] = 0.7 * glow[c] + 0.55 * (g1[0] - 0.9) * wet[c]
-                for c in range(3):
-                    out[y, x, c] = c3[c] * light[c] / 3.1416 * detail + glow[c]
+                at_x, at_y = (e[0] - frame[0]) * frame[2], (frame[1] - rest[1]) * frame[2]
+                _fetch(colour, at_x, at_y, c3)
+                _fetch(finish, at_x, at_y, f4)
+                _skin(normal, view, light, seen, e[2], turn, c3, f4[0], f4[1:], lobes, tint,
+                      glow, out[y, x])  # fmt: skip
             elif m == EYE:
-                _eye(spot, normal, view, lobes, arrives, light, c3)
-                for c in range(3):
-                    out[y, x, c] = c3[c]
-            elif m == TOOTH or m == GUM or m == TONGUE:
-                _gloss(normal, view, lobes, tint, arrives, 60.0, 0.03, glow)
-                for c in range(3):
-                    base = (0.66, 0.58, 0.47)[c] if m == TOOTH else (0.36, 0.105, 0.10)[c]
-                    if m == TONGUE:
-                        base = (0.34, 0.10, 0.095)[c]
-                    out[y, x, c] = base * (light[c] + 0.10 + 0.25 * (m == TOOTH)) / 3.1416 + 0.8 * glow[c]
+                _eye(rest, normal, view, lobes, seen, light, out[y, x])
+            elif m in (TOOTH, GUM, TONGUE):
+                _in_mouth(rest, m, normal, view, light, seen, lobes, tint, glow, out[y, x])
             else:
-                edge = b0 * cut[i] + b1 * cut[j] + b2 * cut[k]
-                _cloth(spot, m, edge, c3, c3)
-                rim = 1 - max(normal[0] * view[0] + normal[1] * view[1] + normal[2] * view[2], 0.0)
-                shadow = b0 * shadow_cut[i] + b1 * shadow_cut[j] + b2 * shadow_cut[k]
-                dark = 1 - 0.55 * _smooth(-9.0, 0.5, shadow)
-                for c in range(3):
-                    fuzz = 0.16 * rim**3 * (0.25 if m == KNIT else 0.12)
-                    out[y, x, c] = (c3[c] * dark + fuzz) * light[c] / 3.1416
+                _cloth(rest, m, e[1], e[2], normal, view, light, out[y, x])

@@ -26,6 +26,7 @@ PER_MM = 5.0
 
 BASE = np.array([0.46, 0.262, 0.175])  # linear light reflectance
 LIP = np.array([0.36, 0.115, 0.10])
+INSIDE = np.array([0.16, 0.03, 0.03])
 SCALP = np.array([0.045, 0.028, 0.02])
 # The hairline, |u| -> v in mm: forehead, temple, before the ear.
 HAIRLINE_U = (0, 14, 30, 46, 60, 72, 84, 96, 110, 130, 260)
@@ -45,12 +46,11 @@ def hairline(u: NDArray[np.floating], v: NDArray[np.floating]) -> Array:
 
 @dataclass(frozen=True)
 class SkinTexture:
-    """colour float32[h,w,3] linear; gloss, blood float32[h,w]; relief float32[h,w,3], a
-    gradient in resting space to tilt normals with."""
+    """colour float32[h,w,3] linear; finish float32[h,w,4]: gloss, then the relief's
+    gradient in resting space, to tilt normals with."""
 
     colour: Array
-    gloss: Array
-    relief: Array
+    finish: Array
 
 
 def noise3(points: Array, size: float, seed: int) -> Array:
@@ -82,7 +82,9 @@ def _bake(model: Model) -> tuple[Array, dict[str, Array], NDArray[np.bool_]]:
     raster.draw_triangles(screen, tris, np.ones(len(screen), np.float32), ids, depth, which, bary)
     hit = which >= 0
     corner = tris[np.maximum(which, 0)]
-    q = bary / np.maximum(screen[corner][..., 2][..., 1:] / np.maximum(depth, 1e-6)[..., None], 1e-6)
+    q = bary / np.maximum(
+        screen[corner][..., 2][..., 1:] / np.maximum(depth, 1e-6)[..., None], 1e-6
+    )
     b = np.concatenate([1 - q.sum(-1, keepdims=True), q], -1)
     rest = np.einsum("hwk,hwkc->hwc", b, model.rest[corner])
     masks = {k: np.einsum("hwk,hwk->hw", b, v[corner]) * hit for k, v in model.masks.items()}
@@ -98,74 +100,106 @@ def _freckles(u: Array, v: Array, shape: tuple[int, int]) -> Array:
     field = np.zeros(shape, np.float32)
     for _ in range(900):
         fu, fv = rng.normal(0, 34), rng.normal(648, 14)
-        size = rng.gamma(3.0, 0.16) + 0.22
+        size = rng.gamma(3.0, 0.11) + 0.2
         x, y = int((fu - U_RANGE[0]) * PER_MM), int((V_RANGE[1] - fv) * PER_MM)
         r = int(size * PER_MM * 3) + 1
         if not (r < x < shape[1] - r and r < y < shape[0] - r):
             continue
         box = np.s_[y - r : y + r + 1, x - r : x + r + 1]
-        strength = rng.uniform(0.08, 0.4)
+        strength = rng.uniform(0.06, 0.28)
         field[box] += strength * np.exp(-(((u[box] - fu) ** 2 + (v[box] - fv) ** 2) / size**2))
     return np.clip(field, 0, 0.6)
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """What the painter needs at every texel: where it is, masks in 0..1, blotches."""
+
+    rest: Array
+    u: Array
+    v: Array
+    lips: Array
+    lids: Array
+    ears: Array
+    inside: Array
+    roots: Array
+    blotch: Array
+    fine: Array
+
+
+def _canvas(rest: Array, masks: dict[str, Array]) -> _Canvas:
+    height, width = rest.shape[:2]
+    zero = np.zeros((height, width), np.float32)
+    u = np.linspace(*U_RANGE, width, dtype=np.float32)[None, :] + zero
+    v = np.linspace(V_RANGE[1], V_RANGE[0], height, dtype=np.float32)[:, None] + zero
+    above = hairline(u, v) + 1.6 * noise3(rest, 6, 8) + 1.6 * noise3(rest, 0.8, 9)
+    return _Canvas(
+        rest=rest,
+        u=u,
+        v=v,
+        lips=smoothstep(0.30, 0.62, ndimage.gaussian_filter(masks["lips"], 1.5)),
+        lids=ndimage.gaussian_filter(masks["eyelids"], 3),
+        ears=masks["ears"],
+        inside=smoothstep(0.3, 0.9, masks["inside-mouth"]),
+        roots=smoothstep(-5, 12, above) * (1 - smoothstep(0.2, 0.5, masks["ears"])),
+        blotch=noise3(rest, 9, 1) * 0.5 + noise3(rest, 3.2, 2) * 0.3 + noise3(rest, 22, 3) * 0.6,
+        fine=noise3(rest, 0.9, 4),
+    )
+
+
+def _bare(c: _Canvas) -> NDArray[np.float64]:
+    """Skin without lips and hair: lighter, darker and redder places, freckles, a mole."""
+    u, v, au = c.u, c.v, np.abs(c.u)
+    red = (
+        0.18 * _spot(au, v, (46, 638), (20, 13))  # cheeks
+        + 0.30 * _spot(u, v, (0, 631), (10, 9))  # tip of the nose
+        + 0.22 * _spot(u, v, (0, 577), (14, 9))  # chin
+        + 0.30 * c.ears
+        + 0.10 * c.blotch
+    )
+    dark = (
+        0.30 * _spot(au, v, (24, 657), (13, 4.5))  # under the eyes
+        + 0.18 * _spot(au, v, (17, 664), (5, 9))  # inner corners
+        + 0.45 * c.lids
+        + 0.12 * _spot(au, v, (28, 683), (16, 6))
+        + 0.10 * _spot(u, v, (0, 590), (14, 3.5))  # below the lip
+        + 0.07 * c.blotch
+    )
+    light = 0.10 * _spot(u, v, (0, 706), (30, 18)) + 0.10 * _spot(u, v, (0, 655), (5, 25))
+    colour = BASE * (1 + light - dark + 0.025 * c.fine)[..., None]
+    colour = colour * (1 + red[..., None] * np.array([0.10, -0.32, -0.30]))
+    freckle = _freckles(u, v, u.shape) * (1 - c.lips)
+    colour = colour * (1 - freckle[..., None] * np.array([0.35, 0.55, 0.65]))
+    mole = _spot(u, v, (-27.0, 611.5), (0.9, 0.9))
+    return np.asarray(colour * (1 - 0.75 * mole[..., None]))
+
+
+def _shine(c: _Canvas) -> Array:
+    """How glossy the skin is: forehead, nose, cheeks; lips and mouth are wet."""
+    au = np.abs(c.u)
+    gloss = 0.45 + 0.10 * c.blotch + 0.08 * c.fine
+    gloss += 0.30 * _spot(c.u, c.v, (0, 650), (9, 34)) + 0.20 * _spot(c.u, c.v, (0, 715), (34, 16))
+    gloss += 0.12 * _spot(au, c.v, (48, 650), (14, 10))
+    gloss = gloss * (1 - 0.8 * c.roots) + 1.1 * c.lips + 1.2 * c.inside
+    return np.clip(gloss, 0.05, 2).astype(np.float32)
 
 
 def paint(model: Model) -> SkinTexture:
     """Paint the presenter's skin (a few seconds)."""
     rest, masks, hit = _bake(model)
-    height, width = hit.shape
-    u = np.linspace(*U_RANGE, width, dtype=np.float32)[None, :] + np.zeros((height, 1), np.float32)
-    v = np.linspace(V_RANGE[1], V_RANGE[0], height, dtype=np.float32)[:, None] + 0 * u
-    au = np.abs(u)
-    lips = smoothstep(0.30, 0.62, ndimage.gaussian_filter(masks["lips"], 1.5))
-    lids = ndimage.gaussian_filter(masks["eyelids"], 3)
-    blotch = noise3(rest, 9, 1) * 0.5 + noise3(rest, 3.2, 2) * 0.3 + noise3(rest, 22, 3) * 0.6
-    fine = noise3(rest, 0.9, 4)
-
-    red = (
-        0.26 * _spot(au, v, (46, 636), (20, 14))  # cheeks
-        + 0.30 * _spot(u, v, (0, 631), (10, 9))  # tip of the nose
-        + 0.22 * _spot(u, v, (0, 577), (14, 9))  # chin
-        + 0.30 * masks["ears"]
-        + 0.10 * blotch
-    )
-    dark = (
-        0.30 * _spot(au, v, (24, 657), (13, 4.5))  # under the eyes
-        + 0.18 * _spot(au, v, (17, 664), (5, 9))  # inner corners
-        + 0.45 * lids
-        + 0.12 * _spot(au, v, (28, 683), (16, 6))
-        + 0.10 * _spot(u, v, (0, 590), (14, 3.5))  # below the lip
-        + 0.07 * blotch
-    )
-    light = 0.10 * _spot(u, v, (0, 706), (30, 18)) + 0.10 * _spot(u, v, (0, 655), (5, 25))
-    tone = 1 + light - dark + 0.025 * fine
-    colour = BASE * tone[..., None]
-    colour = colour * (1 + red[..., None] * np.array([0.10, -0.32, -0.30]))
-    freckle = _freckles(u, v, (height, width)) * (1 - lips)
-    colour = colour * (1 - freckle[..., None] * np.array([0.35, 0.55, 0.65]))
-    mole = _spot(u, v, (-27.0, 611.5), (0.9, 0.9))
-    colour = colour * (1 - 0.75 * mole[..., None])
+    c = _canvas(rest, masks)
     wrinkle = noise3(rest * np.float32([1.0, 0.22, 1.0]), 0.8, 5)
-    lip_colour = LIP * (1 + 0.10 * blotch + 0.07 * wrinkle)[..., None]
-    colour += (lip_colour - colour) * (0.9 * lips)[..., None]
-    inside = smoothstep(0.3, 0.9, masks["inside-mouth"])
-    colour += (np.array([0.16, 0.03, 0.03]) - colour) * inside[..., None]
-    above = hairline(u, v) + 1.6 * noise3(rest, 6, 8) + 1.6 * noise3(rest, 0.8, 9)
-    roots = smoothstep(-5, 12, above) * (1 - smoothstep(0.2, 0.5, masks["ears"]))
-    colour += (SCALP - colour) * (0.92 * roots)[..., None]
-
-    gloss = 0.45 + 0.10 * blotch + 0.08 * fine
-    gloss += 0.30 * _spot(u, v, (0, 650), (9, 34)) + 0.20 * _spot(u, v, (0, 715), (34, 16))
-    gloss += 0.12 * _spot(au, v, (48, 650), (14, 10))
-    gloss = gloss * (1 - 0.8 * roots) + 1.1 * lips + 1.2 * inside
-
+    colour = _bare(c)
+    lip_colour = LIP * (1 + 0.10 * c.blotch + 0.07 * wrinkle)[..., None]
+    colour += (lip_colour - colour) * (0.9 * c.lips)[..., None]
+    colour += (INSIDE - colour) * c.inside[..., None]
+    colour += (SCALP - colour) * (0.92 * c.roots)[..., None]
     # Relief: pores and faint creases; deeper vertical creases on the lips.
     pores = noise3(rest, 0.75, 11) + 0.7 * noise3(rest, 1.6, 12) + 0.35 * noise3(rest, 4.5, 13)
-    bumps = 0.030 * pores * (1 - lips) * (1 - 0.5 * lids) + 0.10 * lips * wrinkle
-    relief = _gradient(bumps, rest, hit)
+    bumps = 0.030 * pores * (1 - c.lips) * (1 - 0.5 * c.lids) + 0.10 * c.lips * wrinkle
     return SkinTexture(
         np.ascontiguousarray(np.clip(colour, 0.004, 1), np.float32),
-        np.clip(gloss, 0.05, 2).astype(np.float32),
-        relief,
+        np.concatenate([_shine(c)[..., None], _gradient(bumps, rest, hit)], -1),
     )
 
 
