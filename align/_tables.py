@@ -85,7 +85,10 @@ def to_mfa(timing: Timing) -> str:
 def from_mfa(text: str) -> Timing:
     """Words and phones of an MFA CSV; silences and stress digits are taken off."""
     tiers: dict[str, list[Span]] = {"words": [], "phones": []}
-    for row in csv.DictReader(io.StringIO(text)):
+    table = csv.DictReader(io.StringIO(text))
+    if table.fieldnames and not {"Begin", "End", "Label", "Type"} <= set(table.fieldnames):
+        raise AlignError("its first line does not name Begin, End, Label and Type; write it again")
+    for row in table:
         label, kind = row["Label"], row["Type"]
         if kind not in tiers or label in _SILENT:
             continue

@@ -134,7 +134,7 @@ def fraction(top: str, bottom: str) -> tuple[str, ...]:
     elif below == 4:
         name = ("quarters" if many else "quarter",)
     elif 3 <= below <= 20:
-        (word,) = ordinal(bottom)
+        (word,) = ordinal(str(below))
         name = (word + "s" if many else word,)
     else:
         return (*cardinal(top), "over", *cardinal(bottom))

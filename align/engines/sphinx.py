@@ -168,6 +168,8 @@ def _decode(
 
 
 def _run(decoder: Any, pcm: bytes) -> None:
+    # The noise tracker remembers earlier sounds; both passes must hear the same.
+    decoder.reinit_feat()
     decoder.start_utt()
     decoder.process_raw(pcm, full_utt=True)
     decoder.end_utt()
