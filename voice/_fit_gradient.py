@@ -13,7 +13,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,7 +25,16 @@ from voice._fit_targets import FRAME_SAMPLES, Target
 from voice.engines.kokoro_model import Encoded, KokoroModel, expand
 from voice.similarity import ENCODER_RATE, Ge2e
 
-__all__ = ["Clock", "MelLoss", "TimbreLoss", "band_filter", "fit_prosody", "fit_timbre"]
+__all__ = [
+    "Clock",
+    "MelLoss",
+    "TimbreLoss",
+    "band_filter",
+    "fit_prosody",
+    "fit_timbre",
+    "prepare",
+    "with_said_curves",
+]
 
 Floats = NDArray[np.float32]
 
@@ -135,7 +144,11 @@ class TimbreLoss(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Prepared:
-    """A target as tensors, with everything that no style changes computed once."""
+    """A target as tensors, with everything that no style changes computed once.
+
+    `f0` and `energy` are the person's own; `said`, where given, are those that the model
+    says for the same words and lengths.
+    """
 
     target: Target
     encoded: Encoded
@@ -144,6 +157,7 @@ class _Prepared:
     energy: Tensor
     samples: Tensor
     acoustic: Tensor
+    said: tuple[Tensor, Tensor] | None = None
 
 
 def prepare(model: KokoroModel, targets: Sequence[Target]) -> list[_Prepared]:
@@ -159,6 +173,23 @@ def prepare(model: KokoroModel, targets: Sequence[Target]) -> list[_Prepared]:
             acoustic = expand(encoded.acoustic, durations)
             prepared.append(_Prepared(t, encoded, durations, f0, energy, samples, acoustic))
     return prepared
+
+
+def with_said_curves(
+    model: KokoroModel, prepared: Sequence[_Prepared], style: Floats
+) -> list[_Prepared]:
+    """Add to every target the pitch and energy that `style` [256] would speak it with."""
+    whole = torch.from_numpy(style.copy())[None].to(model.device)
+    with torch.no_grad():
+        return [
+            replace(
+                item,
+                said=model.f0_energy(
+                    model.predict_durations(item.encoded, whole)[0], item.durations, whole
+                ),
+            )
+            for item in prepared
+        ]
 
 
 class _Averaged:
@@ -248,9 +279,10 @@ def fit_timbre(
 ) -> tuple[Floats, float, float]:
     """The timbre half [128] that makes the decoder sound like the clips.
 
-    Every step speaks 1.6 s of one clip with its own pitch, energy and lengths. Returns
-    the half, and the loss on `held_out` before and after; when it did not fall there, the
-    start is returned.
+    Every step speaks 1.6 s of one clip with its own lengths; pitch and energy are the
+    clip's own and, every other time, those the model itself says, since with those the
+    voice will speak. Returns the half, and the loss on `held_out` before and after; when
+    it did not fall there, the start is returned.
     """
     whole = torch.from_numpy(style.copy())[None].to(model.device)
     timbre = whole[:, :_TIMBRE].clone().requires_grad_(True)
@@ -266,7 +298,7 @@ def fit_timbre(
         item = rng.choice(prepared)
         optimiser.zero_grad()
         mel, speaker = _segment_loss(
-            model, item, torch.cat((timbre, rest), dim=1), loss, _first(item, rng)
+            model, item, torch.cat((timbre, rest), dim=1), loss, _first(item, rng), step % 2 == 1
         )
         (mel + loss.weight * speaker).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -288,13 +320,19 @@ def _first(item: _Prepared, rng: random.Random) -> int:
 
 
 def _segment_loss(
-    model: KokoroModel, item: _Prepared, style: Tensor, loss: TimbreLoss, first: int
+    model: KokoroModel,
+    item: _Prepared,
+    style: Tensor,
+    loss: TimbreLoss,
+    first: int,
+    said: bool = True,
 ) -> tuple[Tensor, Tensor]:
     last = min(item.acoustic.shape[1], first + _SEGMENT)
+    f0, energy = item.said if said and item.said is not None else (item.f0, item.energy)
     spoken = model.decode(
         item.acoustic[:, first:last],
-        item.f0[:, 2 * first : 2 * last],
-        item.energy[:, 2 * first : 2 * last],
+        f0[:, 2 * first : 2 * last],
+        energy[:, 2 * first : 2 * last],
         style,
     )[0]
     both: tuple[Tensor, Tensor] = loss(

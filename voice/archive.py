@@ -193,7 +193,11 @@ def _total(clips: Iterable[Clip]) -> float:
 
 def _too_little(archive: Archive, recordings: Path | Sequence[Path]) -> str:
     where = recordings if isinstance(recordings, Path) else f"{len(recordings)} recordings"
-    reasons = "; ".join(f"{n} x {reason}" for reason, n in archive._reasons().items())
+    kinds: dict[str, int] = {}
+    for reason, count in archive._reasons().items():
+        kind = reason.partition(":")[0]
+        kinds[kind] = kinds.get(kind, 0) + count
+    reasons = "; ".join(f"{count} x {kind}" for kind, count in kinds.items())
     return (
         f"{where} holds {archive.speech_s:.1f} s of usable speech"
         f"{f' ({reasons})' if reasons else ''}; at least {LEAST_SPEECH_S:.0f} s are needed to "

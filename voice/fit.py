@@ -85,13 +85,15 @@ def fit_voice(
     seed: int = 0,
     effort: Effort | None = None,
     minutes: float | None = None,
+    starts: Sequence[Voice] | None = None,
     progress: Progress | None = None,
 ) -> Voice:
     """Read `recordings`, fit a voice to them and save it in `out_dir`.
 
     `progress` is called with a fraction 0..1 and what is being done. `minutes` limits the
-    time of the gradient steps (see `Effort`). The same recordings and seed give the same
-    voice on the same device.
+    time of the gradient steps (see `Effort`). `starts` are the voices to begin from (every
+    stock voice by default); a near one is worth more than many steps. The same recordings
+    and seed give the same voice on the same device.
 
     Raises `MediaError` when there are no recordings, `ArchiveError` when they hold too
     little usable speech, and `OutputError` when `out_dir` cannot be written.
@@ -113,6 +115,7 @@ def fit_voice(
         language=language,
         seed=seed,
         effort=wanted if minutes is None else replace(wanted, minutes=minutes),
+        starts=starts,
         progress=lambda done, what: report(0.12 + 0.88 * done, what),
     )
 
@@ -127,6 +130,7 @@ def fit_archive(
     language: str = "en",
     seed: int = 0,
     effort: Effort | None = None,
+    starts: Sequence[Voice] | None = None,
     progress: Progress | None = None,
 ) -> Voice:
     """`fit_voice` on an archive that has been read already; same errors."""
@@ -134,7 +138,7 @@ def fit_archive(
     with _threads(torch_threads()):
         report(0.0, "listening to the person")
         measured = listen(archive.clips)
-        fit = _Fit(measured, seed, effort or Effort(), report)
+        fit = _Fit(measured, seed, effort or Effort(), starts, report)
         style, scores = fit.run()
     centroids = {ge2e().name: measured.ge2e, judge().name: measured.judge}
     voice = Voice(
@@ -181,15 +185,23 @@ def _sources(archive: Archive) -> tuple[Source, ...]:
 class _Fit:
     """One fit, step by step; `run` does them in order."""
 
-    def __init__(self, person: Person, seed: int, effort: Effort, report: Progress) -> None:
+    def __init__(
+        self,
+        person: Person,
+        seed: int,
+        effort: Effort,
+        starts: Sequence[Voice] | None,
+        report: Progress,
+    ) -> None:
         self.person, self.seed, self.effort, self.report = person, seed, effort, report
+        self.starts = starts
         self.synthesizer: Synthesizer = get_synthesizer("kokoro")
 
     def run(self) -> tuple[Floats, VoiceScores]:
         """(style float32 [256], scores on what was held out)."""
         person = self.person
         known = _fit_start.known_voices(
-            self.synthesizer, progress=lambda d: self.report(0.02 + 0.08 * d, "stock voices")
+            self.synthesizer, self.starts, lambda d: self.report(0.02 + 0.08 * d, "stock voices")
         )
         start, near = _fit_start.nearest(self.synthesizer, known, person.ge2e, person.f0)
         _log.info("start %s, GE2E %.3f, F0 %.0f Hz", start.voice.name, near, start.f0)
@@ -240,10 +252,11 @@ class _Fit:
             clock=clock,
             progress=lambda d: self.report(0.30 + 0.10 * d, "learning the manner"),
         )
+        half = np.concatenate([style[:128], 0.5 * (style[128:] + prosody)]).astype(np.float32)
         timbre, before, after = _fit_gradient.fit_timbre(
             model,
-            items,
-            check,
+            _fit_gradient.with_said_curves(model, items, half),
+            _fit_gradient.with_said_curves(model, check, half),
             style,
             self._loss(trained).to(model.device),
             steps=self.effort.timbre_steps,

@@ -1,0 +1,169 @@
+"""How near a fitted voice comes to the person, with the person's own recordings as ceiling.
+
+    python benchmarks/fit.py RECORDINGS... --test TEST... [--packs FOLDER] [-o VOICE]
+    python benchmarks/fit.py --data lj|p225|p226            # from ../shared/data/speech
+
+RECORDINGS are fitted; TEST are recordings of the same person that the fit never sees, and
+whose words are then spoken. Every row is measured on those words: `judge` and `ge2e` are
+cosines to the person's centroids (the judge takes part in no loss), WER by Whisper tiny,
+DNSMOS overall. `--packs` adds a folder of Kokoro packs (*.bin) to the stock voices among
+which the best is sought, so that the row to beat is the best there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from voice._fit_person import Measured, Person, measure
+from voice.archive import Clip, read_archive
+from voice.engines import get_synthesizer
+from voice.fit import Effort, fit_archive
+from voice.scores import intelligibility, naturalness
+from voice.similarity import cosine, ge2e, judge
+from voice.voice import Voice, load_voice, stock_voices
+
+SPEECH = Path(__file__).resolve().parents[2] / "shared" / "data" / "speech"
+SENTENCES = 6
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to fit and what to test on."""
+
+    name: str
+    recordings: list[Path]
+    test: list[Path]
+
+
+def real_task(name: str) -> Task:
+    """One of the real people: the first two minutes of LJ, 60 s of the others."""
+    folder, trained = {
+        "lj": (SPEECH / "lj" / "wavs", 18),
+        "lj20": (SPEECH / "lj" / "wavs", 3),
+        "p225": (SPEECH / "vctk" / "p225", 8),
+        "p226": (SPEECH / "vctk" / "p226", 8),
+    }[name]
+    files = sorted(folder.glob("*.wav"))
+    if not files:
+        raise SystemExit(f"{folder} is not on this machine; name recordings instead")
+    return Task(name, files[:trained], files[18 if name == "lj20" else trained :])
+
+
+def packs(folder: Path | None) -> list[Voice]:
+    """A folder of raw float32 [510, 256] packs as voices."""
+    if folder is None:
+        return []
+    rows = ((f, np.fromfile(f, np.float32).reshape(-1, 256)) for f in sorted(folder.glob("*.bin")))
+    return [Voice(f.stem, row[60:120].mean(0)) for f, row in rows]
+
+
+def ceiling(clips: Sequence[Clip], person: Person) -> Measured:
+    """The person's own test recordings, marked as ours are."""
+    rows = [
+        (
+            cosine(judge().embed(c.sound), person.judge),
+            cosine(ge2e().embed(c.sound), person.ge2e),
+            intelligibility(c.sound, c.text).wer,
+            naturalness(c.sound),
+        )
+        for c in clips
+    ]
+    return Measured(*(float(v) for v in np.mean(rows, axis=0)))
+
+
+def person_of(voice: Voice, band_hz: float) -> Person:
+    """The person as the finished voice remembers them."""
+    return Person(
+        (),
+        (),
+        np.asarray(voice.embeddings["ge2e"]),
+        np.asarray(voice.embeddings["embedder"]),
+        voice.f0_median,
+        voice.f0_range,
+        band_hz,
+    )
+
+
+def row(name: str, marks: Measured, seconds: float | None = None) -> None:
+    """One line of the table."""
+    took = "" if seconds is None else f"{seconds:8.0f}"
+    print(
+        f"{name:34} {marks.similarity:6.3f} {marks.ge2e:6.3f} {marks.wer:6.3f} "
+        f"{marks.dnsmos:6.2f} {took}",
+        flush=True,
+    )
+
+
+def best_stock(voices: Sequence[Voice], texts: Sequence[str], person: Person) -> None:
+    """The row of the voice nearest to the person by the judge: every voice speaks one
+    sentence, the best three speak all."""
+    engine = get_synthesizer()
+    first = sorted(voices, key=lambda v: -measure(v, texts[:1], person, engine).similarity)
+    marks = {v.name: measure(v, texts, person, engine) for v in first[:3]}
+    name, best = max(marks.items(), key=lambda pair: pair[1].similarity)
+    row(f"best of {len(voices)} stock voices ({name})", best)
+
+
+def main() -> None:
+    """Fit, then print the table."""
+    from voice._fit_person import listen
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recordings", nargs="*", type=Path)
+    parser.add_argument("--test", nargs="*", type=Path, default=[])
+    parser.add_argument("--data")
+    parser.add_argument("--packs", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--timbre-steps", type=int, default=Effort.timbre_steps)
+    parser.add_argument("--prosody-steps", type=int, default=Effort.prosody_steps)
+    parser.add_argument("--no-stock", action="store_true", help="leave the stock row out")
+    parser.add_argument("-o", "--out", type=Path)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="  %(message)s", stream=sys.stderr)
+    if options.data:
+        task = real_task(options.data)
+    else:
+        task = Task("given", options.recordings, options.test)
+
+    begin = time.perf_counter()
+    archive = read_archive(task.recordings)
+    print(archive.report())
+    with tempfile.TemporaryDirectory() as scratch:
+        voice = fit_archive(
+            archive,
+            options.out or Path(scratch),
+            person=task.name,
+            consent_id="benchmark",
+            seed=options.seed,
+            effort=Effort(options.timbre_steps, options.prosody_steps),
+            progress=lambda done, what: print(
+                f"\r{done:4.0%} {what:32}", end="", file=sys.stderr, flush=True
+            ),
+        )
+    seconds = time.perf_counter() - begin
+    print(file=sys.stderr)
+    clips = read_archive(task.test).clips if task.test else ()
+    texts = [c.text for c in clips][:SENTENCES]
+    person = person_of(voice, listen(archive.clips).band_hz)
+    print(f"\n{task.name:34} {'judge':>6} {'ge2e':>6} {'WER':>6} {'DNSMOS':>6} {'seconds':>8}")
+    row("their own recordings (ceiling)", ceiling(clips, person))
+    if not options.no_stock:
+        stock = [load_voice(f"stock:{n}") for n in stock_voices()]
+        best_stock([*stock, *packs(options.packs)], texts, person)
+    row("fitted", measure(voice, texts, person, get_synthesizer()), seconds)
+    print("in voice.toml (held out of the same recordings):", voice.scores)
+
+
+if __name__ == "__main__":
+    main()
