@@ -59,7 +59,7 @@ def track_faces(
     read.
     """
     from media.files import sha256_of
-    from media.video import probe, read_frames
+    from media.video import prefetch, probe, read_frames
 
     info = probe(path)
     sha = sha256_of(path)
@@ -67,7 +67,7 @@ def track_faces(
     track = _from_cache(kept)
     if track is None:
         track = build_track(
-            read_frames(path),
+            prefetch(read_frames(path)),
             info.rate,
             (info.width, info.height),
             at=at,
