@@ -7,6 +7,7 @@ Voss is nobody: a drawn head with a blended voice. Everything lands in out/demo.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 SAMPLES = Path(__file__).resolve().parent
 ROOT = SAMPLES.parent
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # nothing goes over the network
 sys.path.insert(0, str(ROOT))  # also from a checkout that is not installed
 
 

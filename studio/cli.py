@@ -343,8 +343,10 @@ def _about(error: OSError) -> str:
 
 
 def _quieten() -> None:
-    """Keep what libraries chatter off the user's one line."""
+    """Keep what libraries chatter off the user's one line, and off the network."""
     warnings.simplefilter("ignore")
+    # ONNX Runtime's Linux builds send usage data to their maker unless told not to.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     for name in ("GLOG_minloglevel", "TF_CPP_MIN_LOG_LEVEL"):
         os.environ.setdefault(name, "3")
 

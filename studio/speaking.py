@@ -6,7 +6,8 @@ said = say("We chose to go.", "voices/anna", Path("line.wav"), consent=Path("con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,27 +57,29 @@ def fit(
     A fit of the same recordings with the same settings is taken from the user's cache.
     Raises `ConsentError`, `ArchiveError` (nothing usable), `OutputError`, `ProvenanceError`.
     """
-    _make_folder(out)
-    papers = papers or Papers.beside(out)
-    record = consents.check(
-        consent, use="voice-fit", ledger=papers.ledger, person=person, project=project
-    )
-    voice = _fitted(recordings, record, seed, progress)
-    papers.ledger.append(
-        "voice.fitted",
-        output=str(out),
-        person=voice.person,
-        consent=record.id,
-        project=record.project,
-        sources=[{"file": s.file, "sha256": s.sha256} for s in voice.sources],
-        seed=seed,
-    )
-    voice.save(out)
+    with _folder(out):
+        papers = papers or Papers.beside(out)
+        record = consents.check(
+            consent, use="voice-fit", ledger=papers.ledger, person=person, project=project
+        )
+        voice = _fitted(recordings, record, seed, progress)
+        papers.ledger.append(
+            "voice.fitted",
+            output=str(out),
+            person=voice.person,
+            consent=record.id,
+            project=record.project,
+            sources=[{"file": s.file, "sha256": s.sha256} for s in voice.sources],
+            seed=seed,
+        )
+        voice.save(out)
     return voice
 
 
-def _make_folder(out: Path) -> None:
-    """The folder a voice goes to, and proof that it can be written, before any work."""
+@contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """The folder a voice goes to, proved writable before any work; gone again if it stays empty."""
+    made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".wildline-probe"
@@ -86,6 +89,11 @@ def _make_folder(out: Path) -> None:
         raise OutputError(f"cannot write '{out}': it is a file; name a folder") from error
     except OSError as error:
         raise output_error(out / "voice.toml", error) from error
+    try:
+        yield
+    finally:
+        if made and not any(out.iterdir()):
+            out.rmdir()
 
 
 def _fitted(

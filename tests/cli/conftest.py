@@ -68,7 +68,7 @@ def refused(
 
 
 def _files(folder: Path) -> set[Path]:
-    return {p for p in folder.rglob("*") if not p.is_dir()}
+    return set(folder.rglob("*"))
 
 
 @pytest.fixture

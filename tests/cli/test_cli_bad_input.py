@@ -262,9 +262,9 @@ def test_disk_full_while_writing_a_record(refused: Refused) -> None:
 @pytest.mark.slow
 def test_disk_full_while_writing_a_line(refused: Refused, stock_voice: str) -> None:
     line = refused(
-        *("say", "We chose to go, and we went.", "--voice", stock_voice),
+        *("say", "We chose to go to the moon, and then we went home.", "--voice", stock_voice),
         *("--takes", 1, "-o", "line.wav"),
-        room=60_000,
+        room=400_000,
     )
     assert "no room left" in line
 

@@ -30,6 +30,16 @@ def test_help_names_every_command(wildline: Wildline) -> None:
     assert "--archive-only" in wildline("resync", "--help").stdout
 
 
+def test_nothing_is_told_to_the_makers_of_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    from studio import cli
+
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    assert cli.run(["--help"]) == 0
+    assert os.environ.pop("ORT_DISABLE_TELEMETRY") == "1"
+
+
 def test_weights_are_listed_with_their_licences(wildline: Wildline) -> None:
     from weights.registry import all_weights
 
