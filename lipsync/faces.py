@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 Progress = Callable[[str, int, int | None], None]
 
 # Raise when tracking changes, so that old caches are not read.
-_VERSION = 2
+_VERSION = 3
 
 #: Degrees of yaw beyond which a mouth is neither replaced nor taken.
 YAW_LIMIT = 35.0

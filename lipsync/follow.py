@@ -20,6 +20,7 @@ _TILES_EVERY = 6  # frames between thorough searches while nobody is in sight
 _CANDIDATES = 4
 _HOLD = 0.12  # how far a face may leave the middle of its window, in face sizes
 _STRANGER = 5.5  # likeness distance beyond which a face in a new shot is someone else
+_ACQUAINTED = 12  # frames after which a likeness is trusted to call others strangers
 
 # Points whose place on the head is the person's own and hardly changes in speech.
 _TELLING = (
@@ -131,19 +132,23 @@ class FaceFollower:
         thorough = self._missing % _TILES_EVERY == 0
         boxes = self._finder.find(rgb, tiles=thorough)
         best: tuple[float, Floats] | None = None
+        known = self._who
         for box in self._in_order(boxes, rgb)[:_CANDIDATES]:
             points = self._mesh.measure(rgb, box, settle=4)
             if points is None:
                 continue
-            if self._who is None:
+            if known is None:
                 return points, Absence.PRESENT
-            distance = self._who.distance(Likeness.of(points, rgb)) + self._strayed(box)
+            distance = known.distance(Likeness.of(points, rgb)) + self._strayed(box)
             if best is None or distance < best[0]:
                 best = (distance, points)
-        if best is None:
+        if best is None or known is None:
             return None, Absence.NO_FACE
         if best[0] > _STRANGER:
-            return None, Absence.OTHER_PERSON
+            if self._at is not None or known.seen >= _ACQUAINTED:
+                return None, Absence.OTHER_PERSON
+            # A likeness of a few frames may come from a broken opening: begin again.
+            self._who = None
         return best[1], Absence.PRESENT
 
     def _in_order(self, boxes: list[Box], rgb: Pixels) -> list[Box]:

@@ -269,7 +269,7 @@ def _write(
     progress: Progress | None,
 ) -> int:
     """Decode, paste and encode at once, each in its own thread; frames written."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     from media.video import FootageWriter, prefetch
 

@@ -302,3 +302,10 @@ def test_tracking_reads_a_stream_and_needs_no_file() -> None:
     assert len(track) == 5
     assert not track.present.any()
     np.testing.assert_allclose(track.times, np.arange(5) / 25)
+
+
+def test_a_broken_opening_does_not_decide_who_is_followed(data_dir: Path) -> None:
+    # The first twelve pictures of this clip are undecoded grey with a ghost of a face.
+    track = track_faces(data_dir / "archive_grid_s1" / "sran9s.mpg")
+    assert len(track) == 75
+    assert track.present[13:].all()
