@@ -12,6 +12,7 @@ leaves no half-written file. Names swap at the very end.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,10 +92,18 @@ def delivery(target: Path) -> Iterator[Path]:
         raise output_error(target, error) from error
     try:
         yield stage
+    except FileNotFoundError as error:
+        raise error if _is_elsewhere(error, target) else output_error(target, error) from error
     except OSError as error:
         raise output_error(target, error) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _is_elsewhere(error: FileNotFoundError, target: Path) -> bool:
+    """A missing file that is an input's trouble, not the output's."""
+    named = error.filename
+    return named is not None and target.parent not in Path(os.fsdecode(named)).parents
 
 
 def publish(

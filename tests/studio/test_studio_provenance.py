@@ -124,3 +124,11 @@ def test_a_sheet_with_other_columns_is_not_written_into(tmp_path: Path) -> None:
     with pytest.raises(ProvenanceError, match="has other columns"):
         append_row(sheet, _row())
     assert sheet.read_text() == "item,price\n"
+
+
+def test_a_missing_input_is_not_blamed_on_the_output(tmp_path: Path) -> None:
+    missing = tmp_path / "elsewhere" / "styles.safetensors"
+    target = tmp_path / "out" / "line.wav"
+    target.parent.mkdir()
+    with pytest.raises(FileNotFoundError, match=r"styles\.safetensors"), delivery(target):
+        missing.read_bytes()
