@@ -121,7 +121,7 @@ class TimbreLoss(nn.Module):
     """What the timbre fit minimises for one segment: mel distance plus speaker distance."""
 
     def __init__(
-        self, mel: MelLoss, encoder: Ge2e, centroid: Floats, top_hz: float, weight: float = 1.0
+        self, mel: MelLoss, encoder: Ge2e, centroid: Floats, top_hz: float, weight: float = 2.0
     ) -> None:
         super().__init__()
         self.mel, self.encoder, self.weight = mel, encoder, weight
@@ -312,6 +312,14 @@ def fit_timbre(
     return np.asarray(mean[0].cpu().numpy(), dtype=np.float32), before, after
 
 
+def _fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 halves the time of a step here instead of lengthening it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
 def _first(item: _Prepared, rng: random.Random) -> int:
     """A first frame such that the segment lies within the words, as far as they reach."""
     low = max(0, item.target.speech[0] - _CONTEXT)
@@ -329,12 +337,15 @@ def _segment_loss(
 ) -> tuple[Tensor, Tensor]:
     last = min(item.acoustic.shape[1], first + _SEGMENT)
     f0, energy = item.said if said and item.said is not None else (item.f0, item.energy)
-    spoken = model.decode(
-        item.acoustic[:, first:last],
-        f0[:, 2 * first : 2 * last],
-        energy[:, 2 * first : 2 * last],
-        style,
-    )[0]
+    with torch.autocast(
+        model.device.type, torch.bfloat16, enabled=style.requires_grad and _fast_bf16(model.device)
+    ):
+        spoken = model.decode(
+            item.acoustic[:, first:last],
+            f0[:, 2 * first : 2 * last],
+            energy[:, 2 * first : 2 * last],
+            style,
+        )[0].float()
     both: tuple[Tensor, Tensor] = loss(
         spoken, item.samples[first * FRAME_SAMPLES : last * FRAME_SAMPLES]
     )

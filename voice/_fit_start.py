@@ -25,7 +25,8 @@ __all__ = ["Known", "blend", "known_voices", "nearest", "within_reach"]
 Floats = NDArray[np.float32]
 
 SENTENCE = "The committee will meet again on Thursday afternoon to discuss the new budget."
-_REACH = 4.0  # semitones between a person's median F0 and that of a voice to start from
+_REACH = 6.0  # semitones between a person's median F0 and that of a voice to start from
+_PER_SEMITONE = 0.01  # of cosine that a nearer pitch is worth
 _AT_LEAST = 3  # voices considered even when none is within reach
 _FORMAT = "1"
 _SHIPPED = Path(__file__).parent / "data" / "heard.npz"
@@ -159,11 +160,13 @@ def nearest(
     The nearest stock voice within reach of `f0`, or a mixture of them when that sounds
     nearer still.
     """
-    near = sorted(within_reach(known, f0), key=lambda k: -cosine(k.ge2e, target))
-    best = near[0]
+    near = within_reach(known, f0)
+
+    def worth(k: Known) -> float:
+        away = abs(semitones(f0, k.f0)) if f0 > 0 and k.f0 > 0 else 0.0
+        return cosine(k.ge2e, target) - _PER_SEMITONE * away
+
     mixed = blend(near, target)
-    if mixed is not None:
-        heard = listen(synthesizer, mixed)
-        if cosine(heard.ge2e, target) > cosine(best.ge2e, target):
-            best = heard
+    heard = [] if mixed is None else [listen(synthesizer, mixed)]
+    best = max([*near, *heard], key=worth)
     return best, cosine(best.ge2e, target)
