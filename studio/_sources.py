@@ -45,9 +45,15 @@ def footage_in(places: Sequence[Path]) -> list[Path]:
     return [p for p in files_in(places) if p.suffix.lower() in _FOOTAGE]
 
 
-def fingerprint(places: Path | Sequence[Path], settings: Mapping[str, Any]) -> str:
-    """One hash for all files in `places` and `settings` (JSON values): a cache key."""
-    hashes = sorted((p.name, sha256_of(p)) for p in files_in(places))
+def fingerprint(
+    places: Path | Sequence[Path], settings: Mapping[str, Any], endings: Sequence[str] = ()
+) -> str:
+    """One hash for the files in `places` (all, or with these `endings`) and `settings`.
+
+    A cache key: names inside folders and content count, where the folders lie does not.
+    """
+    wanted = [p for p in files_in(places) if not endings or p.suffix in endings]
+    hashes = sorted((p.name, sha256_of(p)) for p in wanted)
     content = json.dumps([hashes, dict(settings)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["SayResult", "fit", "say"]
 
 _STOCK = "stock:"
+_FIT_WEIGHTS = ("kokoro-onnx", "ge2e", "voicefilter-embedder", "whisper-tiny")
+_FIT_DATA = (".toml", ".safetensors")
 _SPEAK_WEIGHTS = ("kokoro-onnx", "kokoro-vocab", "perth")
 
 
@@ -103,7 +105,8 @@ def _fitted(
     from voice.fit import fit_voice
     from voice.voice import load_voice
 
-    key = fingerprint(recordings, {"seed": seed, "person": record.person, "job": "fit-1"})
+    settings = {"seed": seed, "person": record.person, "fit": _fit_version()}
+    key = fingerprint(recordings, settings)
     cached = user_cache_dir() / "voices" / key
     try:
         voice = load_voice(cached)
@@ -118,6 +121,14 @@ def _fitted(
             progress=_share(progress),
         )
     return replace(voice, person=record.person, consent_id=record.id)
+
+
+def _fit_version() -> str:
+    """Changes whenever a fit could come out differently: the voice room's code and its weights."""
+    import voice
+
+    weights = {w["name"]: w["sha256"] for w in weights_used(_FIT_WEIGHTS)}
+    return fingerprint([Path(folder) for folder in voice.__path__], weights, (".py", *_FIT_DATA))
 
 
 def _share(progress: Progress) -> Callable[[float, str], None]:

@@ -52,6 +52,8 @@ def test_the_cache_key_follows_content_and_settings_not_place(tmp_path: Path) ->
     key = fingerprint(tmp_path / "one", {"seed": 0})
     assert key == fingerprint([tmp_path / "two"], {"seed": 0})
     assert key != fingerprint(tmp_path / "one", {"seed": 1})
+    (tmp_path / "two" / "cache.tmp").write_bytes(b"")
+    assert key == fingerprint(tmp_path / "two", {"seed": 0}, (".wav",))
     (tmp_path / "two" / "a.wav").write_bytes(b"speech!")
     assert key != fingerprint(tmp_path / "two", {"seed": 0})
 
