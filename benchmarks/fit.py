@@ -125,8 +125,8 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--packs", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--timbre-steps", type=int, default=Effort.timbre_steps)
-    parser.add_argument("--prosody-steps", type=int, default=Effort.prosody_steps)
+    parser.add_argument("--timbre-steps", type=int, default=Effort().timbre_steps)
+    parser.add_argument("--prosody-steps", type=int, default=Effort().prosody_steps)
     parser.add_argument("--no-stock", action="store_true", help="leave the stock row out")
     parser.add_argument("-o", "--out", type=Path)
     options = parser.parse_args()
@@ -136,7 +136,7 @@ def main() -> None:
     else:
         task = Task("given", options.recordings, options.test)
 
-    begin = time.perf_counter()
+    begin, computed = time.perf_counter(), time.process_time()
     archive = read_archive(task.recordings)
     print(archive.report())
     with tempfile.TemporaryDirectory() as scratch:
@@ -152,6 +152,7 @@ def main() -> None:
             ),
         )
     seconds = time.perf_counter() - begin
+    computed = time.process_time() - computed
     print(file=sys.stderr)
     clips = read_archive(task.test).clips if task.test else ()
     texts = [c.text for c in clips][:SENTENCES]
@@ -162,6 +163,7 @@ def main() -> None:
         stock = [load_voice(f"stock:{n}") for n in stock_voices()]
         best_stock([*stock, *packs(options.packs)], texts, person)
     row("fitted", measure(voice, texts, person, get_synthesizer()), seconds)
+    print(f"{computed:.0f} s of one processor")
     print("in voice.toml (held out of the same recordings):", voice.scores)
 
 

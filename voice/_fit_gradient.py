@@ -178,18 +178,20 @@ def prepare(model: KokoroModel, targets: Sequence[Target]) -> list[_Prepared]:
 def with_said_curves(
     model: KokoroModel, prepared: Sequence[_Prepared], style: Floats
 ) -> list[_Prepared]:
-    """Add to every target the pitch and energy that `style` [256] would speak it with."""
+    """Add to every target the pitch and energy that `style` [256] would speak it with.
+
+    Where the person's own pitch is unvoiced it takes the model's: the model hums on
+    through most consonants, and its decoder expects that.
+    """
     whole = torch.from_numpy(style.copy())[None].to(model.device)
+    added = []
     with torch.no_grad():
-        return [
-            replace(
-                item,
-                said=model.f0_energy(
-                    model.predict_durations(item.encoded, whole)[0], item.durations, whole
-                ),
-            )
-            for item in prepared
-        ]
+        for item in prepared:
+            features, _ = model.predict_durations(item.encoded, whole)
+            f0, energy = model.f0_energy(features, item.durations, whole)
+            own = torch.where(item.f0 > _VOICED_HZ, item.f0, f0)
+            added.append(replace(item, f0=own, said=(f0, energy)))
+    return added
 
 
 class _Averaged:

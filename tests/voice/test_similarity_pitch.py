@@ -118,3 +118,21 @@ def test_bandwidth_ends_where_noise_drowns_the_speech() -> None:
     speech = lfilter(firwin(401, 4_000, fs=RATE), 1, bursts * rng.standard_normal(len(time)))
     noisy = 0.1 * speech + 0.02 * rng.standard_normal(len(time))
     assert 3_500 <= bandwidth_hz(Sound(noisy.astype(np.float32), RATE)) <= 5_000
+
+
+def test_pitch_and_energy_agree_with_the_engine(japanese_style: np.ndarray) -> None:
+    """What the engine was told to speak is what is measured in its sound, without a delay."""
+    from align.text import speakable
+    from voice.engines import get_synthesizer
+    from voice.voice import Voice
+
+    said = get_synthesizer().speak(
+        speakable("My grandmother worked in that factory."), Voice("bundled", japanese_style[0])
+    )
+    f0 = track_f0(said.sound)[: len(said.f0)]
+    both = (f0 > 0) & (said.f0 > 0)
+    away = 12 * np.log2(f0[both] / said.f0[both])
+    assert abs(np.median(away)) < 0.1
+    assert np.abs(away).mean() < 0.5
+    energy = frame_energy(said.sound.samples)[: len(said.energy)]
+    assert np.corrcoef(energy, said.energy[: len(energy)])[0, 1] > 0.95
