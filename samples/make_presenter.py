@@ -27,6 +27,7 @@ from media.audio import Sound, read_sound, write_wav
 from media.colour import ColourTags
 from media.time import FrameRate
 from media.video import FootageInfo, FootageWriter, Frame
+from samples.presenter.film import grain
 from samples.presenter.geometry import Pose
 from samples.presenter.motion import RATE, Phone, perform
 from samples.presenter.text import ARCHIVE, LINE, SCENE
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 VOICE = "stock:mara"
-QUALITY = 20
+QUALITY = 22
 LIGHT_STEP = 3
 
 
@@ -113,7 +114,7 @@ def _render_share(share: tuple[list[Pose], range, int, Path]) -> None:
         target = folder / f"{index:05d}.npy"
         if target.exists():
             continue
-        picture = develop(studio.render(poses[index], lights.at(index)), index)
+        picture = develop(studio.render(poses[index], lights.at(index)))
         part = folder / f"{index:05d}.part.npy"
         np.save(part, picture)
         part.replace(target)
@@ -137,7 +138,7 @@ def render_all(poses: list[Pose], folder: Path, oversample: int, processes: int)
 def _pictures(folder: Path, count: int) -> Iterator[Frame]:
     for index in range(count):
         rgb: NDArray[np.uint8] = np.load(folder / f"{index:05d}.npy")
-        yield Frame(index, index / RATE, rgb)
+        yield Frame(index, index / RATE, grain(rgb, index))
 
 
 def encode(folder: Path, count: int, sound: Sound, out: Path, quality: int) -> None:
@@ -152,7 +153,7 @@ def encode(folder: Path, count: int, sound: Sound, out: Path, quality: int) -> N
         duration_s=count / RATE,
         colour=ColourTags(primaries=1, transfer=1, matrix=1, full_range=False),
     )
-    with FootageWriter(out, like, sound=sound, quality=quality, preset="slow") as writer:
+    with FootageWriter(out, like, sound=sound, quality=quality, preset="medium") as writer:
         for frame in _pictures(folder, count):
             writer.write(frame)
 
@@ -166,7 +167,7 @@ def make_stills(poses: list[Pose], folder: Path, count: int, oversample: int) ->
 
     studio = Studio(oversample=oversample)
     for index in np.linspace(4, len(poses) - 5, count).astype(int):
-        picture = develop(studio.render(poses[index]), int(index))
+        picture = develop(studio.render(poses[index]))
         cv2.imwrite(str(folder / f"still_{index:05d}.png"), picture[:, :, ::-1])
 
 

@@ -17,7 +17,9 @@ def background(width: int, height: int, seed: int = 11) -> Array:
     w, h = width // 2, height // 2
     image = np.zeros((h, w, 3), np.float32)
     x, y = np.meshgrid(np.linspace(0, 1, w), np.linspace(0, 1, h))
-    image += np.float32([0.050, 0.046, 0.046]) * (1.25 - 0.6 * y)[..., None].astype(np.float32)
+    image += np.array([0.050, 0.046, 0.046], np.float32) * (1.25 - 0.6 * y)[..., None].astype(
+        np.float32
+    )
     shelf = h // 5
     for row in range(6):
         at = int(w * 0.50)
@@ -37,7 +39,7 @@ def background(width: int, height: int, seed: int = 11) -> Array:
             )
         image[(row + 1) * shelf - 4 : (row + 1) * shelf + 2, int(w * 0.5) :] = (0.10, 0.065, 0.04)
     window = np.s_[int(h * 0.0) : int(h * 0.72), int(w * 0.05) : int(w * 0.27)]
-    image[window] = np.float32([0.26, 0.36, 0.48]) * (1.2 - 0.5 * y[window])[..., None]
+    image[window] = np.array([0.26, 0.36, 0.48], np.float32) * (1.2 - 0.5 * y[window])[..., None]
     image[:, int(w * 0.155) : int(w * 0.165)] *= 0.35
     image[int(h * 0.34) : int(h * 0.36), int(w * 0.05) : int(w * 0.27)] *= 0.35
     image = cv2.GaussianBlur(image, (0, 0), 3)
@@ -47,35 +49,43 @@ def background(width: int, height: int, seed: int = 11) -> Array:
         (0.30, 0.66, 0.012, (0.9, 0.6, 0.35)),
     ):
         inside = ((x - cx) * w) ** 2 + ((y - cy) * h) ** 2 < (r * w) ** 2
-        image[inside] += np.float32(colour)
+        image[inside] += np.array(colour, np.float32)
     shade_ = (np.abs(x - 0.875) < 0.030 + 0.075 * (y - 0.30)) & (y > 0.30) & (y < 0.52)
     image[shade_] = (
-        np.float32([1.15, 0.62, 0.27]) * (0.7 + 1.6 * np.clip(y[shade_] - 0.32, 0, 1))[:, None]
+        np.array([1.15, 0.62, 0.27], np.float32)
+        * (0.7 + 1.6 * np.clip(y[shade_] - 0.32, 0, 1))[:, None]
     )
     pool = np.exp(-(((x - 0.875) / 0.12) ** 2) - ((y - 0.56) / 0.22) ** 2)
-    image += pool[..., None].astype(np.float32) * np.float32([0.20, 0.11, 0.05])
+    image += pool[..., None].astype(np.float32) * np.array([0.20, 0.11, 0.05], np.float32)
     # A round aperture: disc blur, then a little softness.
     radius = max(int(h * 0.040), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2).astype(np.float32)
     image = cv2.filter2D(image, -1, disc / disc.sum(), borderType=cv2.BORDER_REPLICATE)
     image = cv2.GaussianBlur(image, (0, 0), h * 0.007)
-    return (
-        cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC).clip(0).astype(np.float32)
-    )
+    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(image.clip(0), np.float32)
 
 
-def develop(linear: Array, frame: int, grain: float = 0.011) -> NDArray[np.uint8]:
-    """Tone curve (Narkowicz's fit of ACES), a little bloom and film grain: uint8 rgb."""
+def develop(linear: Array) -> NDArray[np.uint8]:
+    """Bloom, tone curve (Narkowicz's fit of ACES), darker corners: uint8 rgb."""
     glow = cv2.GaussianBlur(np.maximum(linear - 0.9, 0), (0, 0), linear.shape[0] / 60)
     x = (linear + 0.25 * glow) * EXPOSURE * 0.72
     x = x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14)
     x = np.clip(x, 0, 1) ** (1 / 2.2)
-    rng = np.random.default_rng(1000 + frame)
     h, w = x.shape[:2]
-    noise = cv2.GaussianBlur(rng.standard_normal((h, w), np.float32), (0, 0), 0.62) * 1.75
-    tint = cv2.GaussianBlur(rng.standard_normal((h, w, 3), np.float32), (0, 0), 0.8)
-    strength = grain * (0.55 + 1.2 * np.sqrt(np.clip(x.mean(-1) * (1 - x.mean(-1)), 0, 1)))
-    x = x + strength[..., None] * (noise[..., None] + 0.5 * tint)
     yy, xx = np.mgrid[0:h, 0:w].astype(np.float32)
     fall = 1 - 0.16 * (((xx / w - 0.5) * 1.5) ** 2 + ((yy / h - 0.5) * 1.2) ** 2)
-    return (np.clip(x * fall[..., None], 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.clip(x * fall[..., None], 0, 1) * 255 + 0.5, np.uint8)
+
+
+def grain(rgb: NDArray[np.uint8], index: int, strength: float = 1.2) -> NDArray[np.uint8]:
+    """Film grain of about `strength` code values, strongest in the middle tones.
+
+    Every picture has its own, drawn from its index.
+    """
+    h, w = rgb.shape[:2]
+    rng = np.random.default_rng(1000 + index)
+    noise = cv2.GaussianBlur(rng.standard_normal((h, w), np.float32), (0, 0), 0.62) * 1.75
+    x = rgb.mean(-1, dtype=np.float32) / 255
+    noise *= strength * (0.4 + 1.2 * np.sqrt(x * (1 - x)))
+    return np.asarray(np.clip(rgb + noise[..., None] + 0.5, 0, 255), np.uint8)

@@ -35,7 +35,7 @@ LIP_COLUMNS = np.linspace(-16.0, 16.0, 17)
 def smoothstep(low: float, high: float, x: NDArray[np.floating]) -> Array:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,6 @@ def lower_arms(points: Array) -> Array:
     out = points.copy()
     for side in (1, -1):
         x = side * points[:, 0]
-        bend = smoothstep(128, 205, x) * smoothstep(560, 540, points[:, 1] - 0.0 * x)
         bend = smoothstep(128, 205, x)
         angle = np.radians(-40.0) * bend
         px, py = x - 150, points[:, 1] - 492
@@ -170,7 +169,7 @@ def gum_band(edge_y: float, front: float, up: int) -> tuple[Array, Ints]:
 
 def eyeball(n: int = 34) -> tuple[Array, Ints]:
     """The front half of an eyeball about the origin, looking along +z, cornea included."""
-    polar = np.linspace(0.0, np.radians(100), n) ** 1.0
+    polar = np.linspace(0.0, np.radians(100), n)
     round_ = np.linspace(0, 2 * np.pi, 49)
     a, b = np.meshgrid(polar, round_, indexing="ij")
     radius = EYE_RADIUS + 0.9 * smoothstep(0.50, 0.05, a)
@@ -246,35 +245,33 @@ class Model:
         self.lip_fall = np.exp(-(((p[:, 1] - 606.5) / 6.0) ** 2)).astype(np.float32)
         self.lip_fall *= smoothstep(29, 22, np.abs(p[:, 0]))
         lips = self.masks["lips"][self.lip_near] > 0.35
-        self.lip_edge = lips & (p[:, 2] > 120)
+        edge = lips & (p[:, 2] > 120)
+        # Columns of the resting lips: they stay together when the lips purse.
+        self.lip_x = p[:, 0].copy()
+        columns = [edge & (np.abs(self.lip_x - x) < 1.6) for x in LIP_COLUMNS]
+        self.upper_column = [np.flatnonzero(c & ~self.lip_lower) for c in columns]
+        self.lower_column = [np.flatnonzero(c & self.lip_lower) for c in columns]
 
     def lip_gap(self, points: Array) -> tuple[Array, Array]:
         """Lower edge of the upper lip and upper edge of the lower lip at `LIP_COLUMNS`."""
-        p = points[self.lip_near]
-        upper, lower = [], []
-        for x in LIP_COLUMNS:
-            column = self.lip_edge & (np.abs(p[:, 0] - x) < 1.6)
-            up, low = column & ~self.lip_lower, column & self.lip_lower
-            upper.append(p[up, 1].min() if up.any() else np.nan)
-            lower.append(p[low, 1].max() if low.any() else np.nan)
+        y = points[self.lip_near, 1]
+        upper = [y[c].min() for c in self.upper_column]
+        lower = [y[c].max() for c in self.lower_column]
         return np.array(upper, np.float32), np.array(lower, np.float32)
 
     def _seal(self, points: Array, seal: float) -> None:
         """Close the lips in place, by `seal` of what separates them."""
         if seal <= 0:
             return
+        upper, lower = self.lip_gap(points)
+        # A little overlap at the end, so that no dark line is left.
+        wish = (1 - seal) * (upper - lower) - 0.5 * seal
         for _ in range(3):
-            upper, lower = self.lip_gap(points)
-            gap = upper - lower
-            known = np.isfinite(gap)
-            if not known.any():
-                return
-            # A little overlap, so that no dark line is left; less at the corners.
-            excess = seal * (gap[known] + 0.5)
-            p = points[self.lip_near]
-            move = np.interp(p[:, 0], LIP_COLUMNS[known], excess) * self.lip_fall
+            excess = upper - lower - wish
+            move = np.interp(self.lip_x, LIP_COLUMNS, excess) * self.lip_fall
             share = np.where(self.lip_lower, 0.62, -0.38)
             points[self.lip_near, 1] += (move * share).astype(np.float32)
+            upper, lower = self.lip_gap(points)
 
     def _fixed_parts(self) -> None:
         """Teeth, gums and eyeballs."""
@@ -291,7 +288,7 @@ class Model:
         for side, centre in EYE_CENTRES.items():
             points, quads = eyeball()
             quads = outward(points, quads, points)
-            self.fixed.append((side, EYE, points + np.float32(centre), quads))
+            self.fixed.append((side, EYE, points + np.array(centre, np.float32), quads))
 
     def _clothes(self) -> None:
         """Knitted top and blazer: the torso inflated, cut along the garments' edges."""
@@ -341,7 +338,8 @@ class Model:
         blazer = np.minimum(np.maximum(x - opening, 6 - z), 552 - 0.30 * (z - 20) - y)
         width = np.interp(y, [395, 470, 500, 512], [4, 34, 42, 40])
         lapel = np.minimum(blazer, opening + width - x)
-        notch = np.abs(y - 0.35 * (x - opening) - 492) - 0.12 * np.maximum(x - opening - 16, -16)
+        across = x - opening
+        notch = np.abs(y - 0.35 * across - 488) - 0.42 * np.maximum(across - 20, 0)
         lapel = np.minimum(lapel, notch)
         lapel = np.where(z > 5, lapel, -1)
         return neck.astype(np.float32), blazer.astype(np.float32), lapel.astype(np.float32)
@@ -378,7 +376,6 @@ class Model:
         """Points moved with the head (by `follow` 0..1), body sway and breath."""
         r = rotation(*pose.turn)
         moved = (points - NECK_PIVOT) @ r.T + NECK_PIVOT
-        # Turn half-way first about the base of the neck: necks bend, they do not shear.
         out = points + follow * (moved - points)
         rise = smoothstep(430, 520, points[:, 1]) * np.float32(1.2 * pose.breath)
         out = out + np.stack([0 * rise, rise, 0.4 * rise], -1)
@@ -395,12 +392,12 @@ class Model:
         for name, material, points, quads in self.fixed:
             moved = points
             if name == "lower":
-                moved = points @ jaw_r.T + jaw_t
+                moved = np.asarray(points @ jaw_r.T + jaw_t)
             elif material == EYE:
-                centre = np.float32(EYE_CENTRES[name])
+                centre = np.array(EYE_CENTRES[name], np.float32)
                 turn = rotation(pose.gaze[0], -pose.gaze[1], 0)
-                moved = (points - centre) @ turn.T + centre
-            rest = points - np.float32(EYE_CENTRES[name]) if material == EYE else points
+                moved = np.asarray((points - centre) @ turn.T + centre)
+            rest = points - np.array(EYE_CENTRES[name], np.float32) if material == EYE else points
             groups.append(
                 (
                     self.turned(moved, 1.0, pose), rest, quads,

@@ -52,19 +52,18 @@ def _roots(model: Model, count: int, rng: np.random.Generator) -> Array:
     p = model.rest[quads]
     area = np.linalg.norm(np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]), axis=1)
     # More at the parting, where hair leaves to both sides and the scalp would show.
-    area *= 1 + 2.5 * np.exp(-(((p.mean(1)[:, 0] - PART_X) / 9) ** 2)) * (p.mean(1)[:, 2] > 60)
+    centre = p.mean(1)
+    at = unroll(centre)
+    area *= 1 + 2.5 * np.exp(-(((centre[:, 0] - PART_X) / 9) ** 2)) * (centre[:, 2] > 60)
+    area *= 1 + 1.5 * np.exp(-((hairline(at[:, 0], at[:, 1]) / 9) ** 2))
     pick = rng.choice(len(quads), count, p=area / area.sum())
     a, b = rng.random((2, count, 1))
     q = p[pick]
-    return (
-        (1 - a) * (1 - b) * q[:, 0]
-        + a * (1 - b) * q[:, 1]
-        + a * b * q[:, 2]
-        + (1 - a) * b * q[:, 3]
-    ).astype(np.float32)
+    low = (1 - a) * (1 - b) * q[:, 0] + a * (1 - b) * q[:, 1]
+    return np.asarray(low + a * b * q[:, 2] + (1 - a) * b * q[:, 3], np.float32)
 
 
-def _direction(at: Array, side: Array) -> NDArray[np.float64]:
+def _direction(at: NDArray[np.floating], side: Array) -> NDArray[np.float64]:
     """Where hair at `at` wants to go: towards the back of the ear, there straight down."""
     count = len(at)
     goal = np.stack([side * 84.0, np.full(count, 652.0), np.full(count, 8.0)], -1)
@@ -79,8 +78,9 @@ def _direction(at: Array, side: Array) -> NDArray[np.float64]:
 
 
 def _resting_on(
-    at: Array, tree: cKDTree, surface: Array, normal: Array, depth: Array, grown: float
-) -> Array:
+    at: NDArray[np.floating], tree: cKDTree, surface: Array, normal: Array,
+    depth: NDArray[np.floating], grown: float,
+) -> NDArray[np.floating]:  # fmt: skip
     """Points moved to where this layer of hair (`depth` 0..1) lies above the skull."""
     _, k = tree.query(at)
     n = normal[k]
@@ -102,7 +102,8 @@ def comb(model: Model, count: int = 23000, seed: int = 3) -> Strands:
     depth = rng.beta(1.3, 1.6, count)
     clump = rng.integers(0, 900, count)
     wave = rng.normal(0, 1, (900, 4))
-    at, heading = roots.copy(), np.zeros_like(roots)
+    at: NDArray[np.floating] = roots.copy()
+    heading: NDArray[np.floating] = np.zeros_like(roots)
     path = [at.copy()]
     for step in range(STEPS - 1):
         want = _direction(at, side)
@@ -150,7 +151,7 @@ def _cut(points: Array, floor: Array, keep: int = 28) -> Array:
     f = (t - i)[..., None]
     rows = np.arange(len(points))[:, None]
     out = points[rows, i] * (1 - f) + points[rows, i + 1] * f
-    return out.astype(np.float32)
+    return np.asarray(out, np.float32)
 
 
 @dataclass(frozen=True)
@@ -209,13 +210,9 @@ def bound_points(bound: Bound, points: Array, normals: Array, turn: Array) -> Ar
     x = turn[:, 0] - normal * (normal @ turn[:, 0])[:, None]
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     y = np.cross(normal, x)
-    o = bound.offsets
-    return (
-        root[:, None]
-        + o[..., :1] * x[:, None]
-        + o[..., 1:2] * y[:, None]
-        + o[..., 2:] * normal[:, None]
-    ).astype(np.float32)
+    across, along, out = (bound.offsets[..., k : k + 1] for k in range(3))
+    path = root[:, None] + across * x[:, None] + along * y[:, None] + out * normal[:, None]
+    return np.asarray(path, np.float32)
 
 
 def lashes(model: Model, control: Array, seed: int = 9) -> tuple[Array, Array]:
@@ -225,7 +222,7 @@ def lashes(model: Model, control: Array, seed: int = 9) -> tuple[Array, Array]:
     for name, row in model.head.lashes.items():
         upper = "upper" in name
         side = 1 if name.endswith("left") else -1
-        centre = np.float32(EYE_CENTRES[name.rsplit("_", 1)[1]])
+        centre = np.array(EYE_CENTRES[name.rsplit("_", 1)[1]], np.float32)
         edge = control[row]
         edge = edge[np.argsort(side * edge[:, 0])]
         edge = edge[: -2 if upper else -1]  # the row turns round the outer corner
@@ -254,7 +251,7 @@ def lashes(model: Model, control: Array, seed: int = 9) -> tuple[Array, Array]:
         if upper:
             out.append(
                 np.stack([np.linspace(edge[k], edge[k + 1], 7) for k in range(len(edge) - 1)])
-                + np.float32([0, 0, 0.5])
+                + np.array([0, 0, 0.5], np.float32)
             )
             widths.append(np.full(len(edge) - 1, 0.75))
     return np.concatenate(out).astype(np.float32), np.concatenate(widths).astype(np.float32)

@@ -118,6 +118,7 @@ def catmull_clark(quads: Ints, count: int) -> tuple[sparse.csr_matrix, Ints]:
     e, f = count + edge_of, (count + ne + rows)[:, None]
     refined = np.empty((nq, 4, 4), np.int64)
     for k in range(4):
+        own: list[NDArray[np.integer]]
         own = [quads[:, k], e[:, k], f[:, 0], e[:, (k + 3) % 4]]
         # Roll so that the parent's corner keeps its place in the child.
         for j in range(4):
@@ -153,4 +154,5 @@ def vertex_normals(points: Array, quads: Ints) -> Array:
         normals[:, axis] = np.bincount(
             quads.ravel(), np.repeat(per_face[:, axis], 4), minlength=len(points)
         )
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    size = np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    return np.asarray(normals / size)

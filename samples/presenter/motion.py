@@ -162,7 +162,7 @@ def perform(
     """A pose for every picture of the sound (sampled in the middle of its time)."""
     length = len(sound) / rate
     count = int(np.floor(length * float(RATE)))
-    times = (np.arange(count) + 0.5) / float(RATE)
+    times = np.asarray((np.arange(count) + 0.5) / float(RATE), np.float64)
     rng = np.random.default_rng(seed)
     mouth = mouth_curves(phones, length, times)
     segments = _segments(phones, length)
@@ -193,7 +193,8 @@ def perform(
 def _loudness(sound: NDArray[np.float32], rate: int, times: Array) -> Array:
     window = int(0.12 * rate)
     energy = ndimage.uniform_filter1d(sound.astype(np.float64) ** 2, window)
-    return np.sqrt(np.maximum(energy[np.clip((times * rate).astype(int), 0, len(sound) - 1)], 0))
+    at = np.clip((times * rate).astype(int), 0, len(sound) - 1)
+    return np.asarray(np.sqrt(np.maximum(energy[at], 0)))
 
 
 def _jumps(rng: np.random.Generator, times: Array, size: float) -> Array:
@@ -217,7 +218,8 @@ def _pose(
     smile = m["smile"] + 0.10 + 0.06 * (1 - talking)
     up, down = max(gaze[1], 0) / 12, max(-gaze[1], 0) / 12
     lid = min(0.12 + 0.95 * blink, 1.0)
-    shapes = {"jawOpen": m["jaw"], "mouthFunnel": m["funnel"], "mouthPucker": m["pucker"],
+    jaw = m["jaw"] * (1 - 0.6 * m["seal"])  # the jaw follows the lips that close
+    shapes = {"jawOpen": jaw, "mouthFunnel": m["funnel"], "mouthPucker": m["pucker"],
               "mouthRollLower": m["roll"], "browInnerUp": 0.7 * brow}  # fmt: skip
     for side in ("Left", "Right"):
         shapes |= {

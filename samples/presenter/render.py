@@ -51,7 +51,7 @@ class Studio:
         """Hair as a coarse solid that casts shadows: the outermost of near strand points."""
         points = self.hair.points[::30, ::3]
         s, k = points.shape[:2]
-        side = np.float32([3.6, 0, 0])
+        side = np.array([3.6, 0, 0], np.float32)
         a = points - side
         b = points + side
         i = np.arange(s * k).reshape(s, k)
@@ -95,14 +95,14 @@ class Studio:
             which, bary, surfaces.triangles, surfaces.material,
             np.concatenate([surfaces.points, surfaces.normals, surfaces.rest], 1),
             np.concatenate([irradiance, seen], 1), self._extra(surfaces),
-            CAMERA - np.float32([PRESENTER_X, 0, 0]), turn,
+            CAMERA - np.array([PRESENTER_X, 0, 0], np.float32), turn,
             np.array([U_RANGE[0], V_RANGE[1], PER_MM], np.float32),
             self.texture.colour, self.texture.finish, shade.LOBES, shade.LOBE_TINT, out,
         )  # fmt: skip
         self._hair(pose, surfaces, irradiance, turn, depth, out)
         if self.oversample > 1:
             out = cv2.resize(out, (self.width, self.height), interpolation=cv2.INTER_AREA)
-        return out
+        return np.asarray(out)
 
     def _extra(self, surfaces: Surfaces) -> Array:
         """Per vertex: unrolled u, mm inside the garment's edge, mm under the next one's."""
@@ -136,7 +136,7 @@ class Studio:
         lit = irradiance[self.brows.quads[:, 0]] / np.pi
         colour = np.repeat((self.brows.colour * lit)[:, None], brow.shape[1], 1)
         hair.draw_strands(
-            self.project(brow + np.float32([0, 0, 0.4])), colour.astype(np.float32),
+            self.project(brow + np.array([0, 0, 0.4], np.float32)), colour.astype(np.float32),
             self.brows.width * scale, depth, out, np.float32(0.9995), np.float32(0.85),
         )  # fmt: skip
         control = self.model.control(pose)
@@ -157,7 +157,8 @@ class Studio:
 
     def _hair_light(self, points: Array, skin: Array) -> Array:
         """Light along every strand, see `hair.light_strands`."""
-        return hair.light_strands(
+        lit = hair.light_strands(
             points, self.hair.colour, skin, self.hair.near, CAMERA, shade.LOBES,
-            shade.LOBE_TINT, np.float32([1.9, 0.35, 1.9, 0.9]),
+            shade.LOBE_TINT, np.array([1.9, 0.35, 1.9, 0.9], np.float32),
         )  # fmt: skip
+        return np.asarray(lit)

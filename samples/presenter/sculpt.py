@@ -190,15 +190,15 @@ def build(data: Path, out: Path) -> None:
     arrays["masks"] = vertex_masks(
         data, local.reshape(-1, 4)[body], np.array(coords)[body], len(used)
     ).astype(np.float16)
-    for k, row in enumerate(lashes.values()):
-        arrays[f"lash{k}"] = np.searchsorted(used, row).astype(np.int32)
+    for k, roots in enumerate(lashes.values()):
+        arrays[f"lash{k}"] = np.searchsorted(used, roots).astype(np.int32)
     for k, name in enumerate(SHAPES):
         path = data / "faceunits01" / "targets" / "faceunits" / f"{name}.target"
         offsets = read_target(path, len(base))[used] * 100
         moved = np.flatnonzero(np.abs(offsets).max(1) > 0)
         arrays[f"moved{k}"] = moved.astype(np.int32)
         arrays[f"offset{k}"] = np.round(offsets[moved], 2).astype(np.float16)
-    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(out, **arrays)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def unroll(points: Array) -> Array:
 
 def hairline(u: NDArray[np.floating], v: NDArray[np.floating]) -> Array:
     """Millimetres above the hairline (negative on the face)."""
-    return (v - np.interp(np.abs(u), HAIRLINE_U, HAIRLINE_V)).astype(np.float32)
+    return np.asarray(v - np.interp(np.abs(u), HAIRLINE_U, HAIRLINE_V), np.float32)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _canvas(rest: Array, masks: dict[str, Array]) -> _Canvas:
     zero = np.zeros((height, width), np.float32)
     u = np.linspace(*U_RANGE, width, dtype=np.float32)[None, :] + zero
     v = np.linspace(V_RANGE[1], V_RANGE[0], height, dtype=np.float32)[:, None] + zero
-    above = hairline(u, v) + 1.6 * noise3(rest, 6, 8) + 1.6 * noise3(rest, 0.8, 9)
+    above = hairline(u, v) + 1.6 * noise3(rest, 6, 8) + 0.9 * noise3(rest, 0.8, 9)
     return _Canvas(
         rest=rest,
         u=u,
@@ -181,14 +181,14 @@ def _shine(c: _Canvas) -> Array:
     gloss += 0.30 * _spot(c.u, c.v, (0, 650), (9, 34)) + 0.20 * _spot(c.u, c.v, (0, 715), (34, 16))
     gloss += 0.12 * _spot(au, c.v, (48, 650), (14, 10))
     gloss = gloss * (1 - 0.8 * c.roots) + 1.1 * c.lips + 1.2 * c.inside
-    return np.clip(gloss, 0.05, 2).astype(np.float32)
+    return np.asarray(np.clip(gloss, 0.05, 2), np.float32)
 
 
 def paint(model: Model) -> SkinTexture:
     """Paint the presenter's skin (a few seconds)."""
     rest, masks, hit = _bake(model)
     c = _canvas(rest, masks)
-    wrinkle = noise3(rest * np.float32([1.0, 0.22, 1.0]), 0.8, 5)
+    wrinkle = noise3(rest * np.array([1.0, 0.22, 1.0], np.float32), 0.8, 5)
     colour = _bare(c)
     lip_colour = LIP * (1 + 0.10 * c.blotch + 0.07 * wrinkle)[..., None]
     colour += (lip_colour - colour) * (0.9 * c.lips)[..., None]

@@ -141,13 +141,13 @@ def test_consent_covers_the_demonstration() -> None:
 def test_renderer_draws_a_face_that_is_found_and_repeats() -> None:
     import mediapipe as mp
 
-    from samples.presenter.film import develop
+    from samples.presenter.film import develop, grain
     from samples.presenter.geometry import Pose
     from samples.presenter.render import Studio
 
     studio = Studio(width=640, height=360, oversample=1)
     pose = Pose(shapes={"jawOpen": 0.3, "eyeBlinkLeft": 0.1}, turn=(5.0, -2.0, 1.0))
-    first, second = (develop(studio.render(pose), 3) for _ in range(2))
+    first, second = (grain(develop(studio.render(pose)), 3) for _ in range(2))
     assert np.array_equal(first, second)
     with mp.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh:
         assert mesh.process(first).multi_face_landmarks
