@@ -141,7 +141,9 @@ def resample(sound: Sound, rate: int) -> Sound:
     out = np.empty(total, np.float32)
     for first in range(0, len(sound), step):
         left = min(context, first)
-        piece = sound.samples[first - left : first + step + context]
+        # torchaudio counts its output in float32, which can lose the last sample of a long
+        # piece: one more cycle of silence, which the filter supposes there anyway.
+        piece = np.pad(sound.samples[first - left : first + step + context], (0, down))
         done = _resample_piece(piece, sound.rate, rate)[left // down * up :]
         at = first // down * up
         end = min(at + step // down * up, total)

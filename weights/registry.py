@@ -97,6 +97,9 @@ def locate(name: str) -> Path:
     Raises `WeightsError` when the name is unknown, a package is missing, or a file in one
     is not the recorded one; the message names the command that mends it.
     """
+    # ONNX Runtime's Linux builds send usage data to their maker unless told not to before
+    # they are imported; whoever needs weights comes through here first.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return find(describe(name))
 
 
