@@ -92,18 +92,22 @@ def score_lips(
     *,
     sound: Sound | None = None,
     reference: FaceTrack | None = None,
+    person: FaceTrack | None = None,
     shut_below: float | None = None,
 ) -> LipScores:
     """Scores of the lips on `track` against `timing`, which starts at its first frame.
 
     `reference` is the track of the real lips saying the same, frame for frame. `shut_below`
-    is the opening that counts as shut for this person; without it, it is read off the
-    reference or the track.
+    is the opening that counts as shut for this person; without it, it is read off `person`
+    (a track of them speaking: the source), the reference or the track itself. The last is
+    wrong where the lips rest most of the time: their range is then the tracker's noise.
     """
     shapes = lip_shape(track.landmarks).astype(np.float64)
     real = lip_shape(reference.landmarks).astype(np.float64) if reference is not None else None
     if shut_below is None:
-        shut_below = closed_below((shapes if real is None else real)[:, OPENING], SHUT_SHARE)
+        own = shapes if real is None else real
+        shown = own if person is None else lip_shape(person.landmarks)
+        shut_below = closed_below(shown[:, OPENING], SHUT_SHARE)
     quiet = silence(timing, track.rate, len(track)) & np.isfinite(shapes[:, OPENING])
     steps = np.abs(np.diff(shapes[:, OPENING]))[quiet[1:] & quiet[:-1]]
     offset, confidence = (

@@ -98,7 +98,7 @@ def resync(
             seed=seed,
             progress=progress,
         )
-        lips = _lip_scores(stage / out.name, laid, times, progress) if score else None
+        lips = _lip_scores(footage, stage / out.name, laid, times, progress) if score else None
         result = ResyncResult(out, replace(report, out=out), lips, out.with_suffix(".report.json"))
         (stage / result.report_path.name).write_text(_report_json(result, record), "utf-8")
         statement = _mouth_statement(result, record, footage, sound, clips)
@@ -119,8 +119,13 @@ def find_face(footage: Path, progress: Progress) -> None:
     track_faces(footage, progress=progress, cache=_tracks_folder())
 
 
-def _lip_scores(clip: Path, sound: Sound, times: Timing, progress: Progress) -> LipScores:
-    """The finished lips, measured on a track of the finished picture."""
+def _lip_scores(
+    footage: Path, clip: Path, sound: Sound, times: Timing, progress: Progress
+) -> LipScores:
+    """The finished lips, measured on a track of the finished picture.
+
+    What counts as shut for this person is read off the source, where they speak.
+    """
     from lipsync.faces import track_faces
     from lipsync.score import score_lips
 
@@ -128,7 +133,8 @@ def _lip_scores(clip: Path, sound: Sound, times: Timing, progress: Progress) -> 
         del what
         progress("checking the lips", done, total)
 
-    return score_lips(track_faces(clip, progress=checking), times, sound=sound)
+    person = track_faces(footage, cache=_tracks_folder())
+    return score_lips(track_faces(clip, progress=checking), times, sound=sound, person=person)
 
 
 def _mouth_statement(

@@ -127,3 +127,13 @@ def test_table_puts_the_source_first():
     assert len(lines) == 3
     assert lines[1].startswith("source")
     assert "closure rate" in lines[0]
+
+
+def test_a_resting_mouth_is_judged_by_how_the_person_speaks():
+    # Lips that rest nearly all the time: their own range is nothing but the tracker's noise.
+    timing = talk(4, seed=7)
+    rng = np.random.default_rng(0)
+    resting = track_of(np.abs(rng.normal(0.6, 0.2, 100)))
+    person = track_of(np.tile([0.5, 6.0, 14.0, 9.0], 25))
+    assert score_lips(resting, timing).silence_shut < 1.0
+    assert score_lips(resting, timing, person=person).silence_shut == 1.0
