@@ -1,4 +1,4 @@
-"""`wildline consent new | show | check`."""
+"""`wildline consent new | show | check`, and `wildline ledger verify | show`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from media.errors import ConsentError, OutputError
 if TYPE_CHECKING:
     from studio.consent import Consent
 
-__all__ = ["check", "new", "show"]
+__all__ = ["check", "ledger_show", "ledger_verify", "new", "show"]
 
 _Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")]
-_USES = "voice-fit, voice-say, face-alter"
+_USES = "voice-fit, voice-say, voice-alter, face-fit, face-say, face-alter"
 
 
 def new(
@@ -175,6 +175,13 @@ def check(
     person: Annotated[str | None, typer.Option("--person")] = None,
     project: Annotated[str | None, typer.Option("--project")] = None,
     line: Annotated[str | None, typer.Option("--line")] = None,
+    language: Annotated[str | None, typer.Option("--language")] = None,
+    territory: Annotated[
+        list[str] | None, typer.Option("--territory", help="Where it will be shown; repeat.")
+    ] = None,
+    media: Annotated[
+        list[str] | None, typer.Option("--media", help="In what it will be shown; repeat.")
+    ] = None,
     on: Annotated[
         datetime | None, typer.Option("--on", formats=["%Y-%m-%d"], help="Default: today.")
     ] = None,
@@ -198,6 +205,49 @@ def check(
         person=person,
         project=project,
         line=line,
+        language=language,
+        territories=territory or (),
+        media=media or (),
         today=on.date() if on else None,
     )
     say(f"granted: {use} of {granted.person} in '{granted.project}' (consent {granted.id})")
+
+
+def ledger_verify(
+    ledger: Annotated[
+        Path, typer.Argument(help="The ledger, or the folder it lies in.", show_default=False)
+    ] = Path(),
+    holds: Annotated[
+        str | None, typer.Option("--holds", help="A line's sha256 noted earlier; must be in it.")
+    ] = None,
+) -> None:
+    """Check every line of a ledger; names the first that was altered, removed or inserted."""
+    from studio._display import out as say
+    from studio.ledger import inspect, located
+
+    path = located(ledger)
+    found = inspect(path, holds)
+    say(f"{path}: {found.lines} lines, the chain is whole")
+    if found.last is not None:
+        say(f"last line {found.last.number} of {found.last.time}: {found.last.event}")
+        say(f"sha256 {found.last.line_sha256} (keep it elsewhere: it shows a later cut or rewrite)")
+    if holds is not None:
+        say(f"the line {holds[:16]}… is line {found.held}")
+
+
+def ledger_show(
+    ledger: Annotated[
+        Path, typer.Argument(help="The ledger, or the folder it lies in.", show_default=False)
+    ] = Path(),
+    last: Annotated[int, typer.Option("--last", min=1, help="So many lines from the end.")] = 20,
+) -> None:
+    """List what was allowed, made, delivered and refused."""
+    from collections import deque
+
+    from studio._display import table
+    from studio.ledger import located, read_ledger, told
+
+    entries = deque(read_ledger(located(ledger)), maxlen=last)
+    rows: list[tuple[str, ...]] = []
+    rows += ((str(e.number), e.time[:19], e.event, told(e)) for e in entries)
+    table(("line", "time (UTC)", "event", "about"), rows)

@@ -3,8 +3,10 @@
 Set `WILDLINE_SIGN_CERT` (PEM chain, signer first) and `WILDLINE_SIGN_KEY` (PEM, not
 encrypted) to sign with a real certificate. Without them a chain of two (a local authority
 and a signer under it, ECDSA P-256) is made on first use in the user's data folder, keys
-readable by their owner alone. A local chain proves that a file was not changed since this
-production signed it; it does not prove to strangers who the production is.
+readable by their owner alone. A chain whose links do not hold (an altered certificate, a
+missing issuer, one out of date) and a key that others can read are refused. A local chain
+proves that a file was not changed since this production signed it; it does not prove to
+strangers who the production is.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +24,10 @@ from media.errors import ProvenanceError
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.padding import PSS
     from cryptography.x509 import Certificate
 
-__all__ = ["Identity", "load_identity", "user_data_dir"]
+__all__ = ["Identity", "chain_problem", "load_identity", "user_data_dir", "verifies"]
 
 CERT_ENV, KEY_ENV, DATA_ENV = "WILDLINE_SIGN_CERT", "WILDLINE_SIGN_KEY", "WILDLINE_HOME"
 _LIFE = timedelta(days=3650)
@@ -58,6 +62,83 @@ class Identity:
 
         return x509.load_pem_x509_certificate(self.chain.encode()).subject.rfc4514_string()
 
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the signer's certificate (DER), hexadecimal: who signed, for the ledger."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes
+
+        return (
+            x509.load_pem_x509_certificate(self.chain.encode()).fingerprint(hashes.SHA256()).hex()
+        )
+
+    def signature(self, content: bytes) -> bytes:
+        """Sign `content` with the key, by the algorithm that C2PA has for it."""
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        key = load_pem_private_key(self.key.encode(), password=None)
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            return key.sign(content, ec.ECDSA(hashes.SHA256()))
+        if isinstance(key, rsa.RSAPrivateKey):
+            return key.sign(content, _pss(), hashes.SHA256())
+        if isinstance(key, ed25519.Ed25519PrivateKey):
+            return key.sign(content)
+        raise ProvenanceError("the signing key is of an unknown kind; use ECDSA P-256")
+
+
+def _pss() -> PSS:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+
+    return PSS(MGF1(hashes.SHA256()), PSS.DIGEST_LENGTH)
+
+
+def verifies(chain: str, signature: bytes, content: bytes) -> bool:
+    """Whether the first certificate of `chain` (PEM) made this signature of `content`."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    key = x509.load_pem_x509_certificate(chain.encode()).public_key()
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, content, ec.ECDSA(hashes.SHA256()))
+        elif isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, content, _pss(), hashes.SHA256())
+        elif isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, content)
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
+
+
+def chain_problem(chain: str) -> str | None:
+    """What is wrong with a PEM chain (signer first), in words; None when every link holds.
+
+    Each certificate must be signed by the next, and a last one that names itself as issuer by
+    itself. Raises ValueError for text that is not PEM certificates.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+
+    certificates = x509.load_pem_x509_certificates(chain.encode())
+    last = certificates[-1]
+    links = list(pairwise(certificates))
+    if last.issuer == last.subject:
+        links.append((last, last))
+    for certificate, issuer in links:
+        name = certificate.subject.rfc4514_string()
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (InvalidSignature, ValueError, TypeError):
+            return f"the certificate of {name} was altered or is not followed by its issuer's"
+    return None
+
 
 def user_data_dir() -> Path:
     """The folder for what must be kept: `WILDLINE_HOME`, or the system's own. Not made here."""
@@ -71,7 +152,8 @@ def load_identity(cert: Path | None = None, key: Path | None = None) -> Identity
     """The configured identity (arguments, then environment), or the local one.
 
     Raises `ProvenanceError` when certificate and key cannot be read, do not belong together,
-    have expired, or when the local ones cannot be made.
+    were altered, have expired, when others than the owner can read the key, or when the local
+    ones cannot be made.
     """
     cert = cert or _from_environment(CERT_ENV)
     key = key or _from_environment(KEY_ENV)
@@ -112,13 +194,33 @@ def _read(cert: Path, key: Path, *, local: bool) -> Identity:
         raise ProvenanceError(
             f"the signing key {key} does not belong to the certificate {cert}; restore the pair"
         )
-    now = datetime.now(UTC)
-    if not first.not_valid_before_utc <= now <= first.not_valid_after_utc:
-        raise ProvenanceError(
-            f"the signing certificate {cert} is valid from {first.not_valid_before_utc:%Y-%m-%d} "
-            f"to {first.not_valid_after_utc:%Y-%m-%d} only; renew it"
-        )
+    _check_privacy(key)
+    _check_chain(chain, cert)
     return Identity(chain, secret, _algorithm(private, cert), local)
+
+
+def _check_privacy(key: Path) -> None:
+    if os.name == "posix" and stat.S_IMODE(key.stat().st_mode) & 0o077:
+        raise ProvenanceError(
+            f"the signing key {key} can be read by others than its owner; if nobody did, run: "
+            f"chmod 600 {key}"
+        )
+
+
+def _check_chain(chain: str, cert: Path) -> None:
+    """Every link holds, and every certificate is in date."""
+    from cryptography import x509
+
+    if problem := chain_problem(chain):
+        raise ProvenanceError(f"the signing certificate {cert} is refused: {problem}; restore it")
+    now = datetime.now(UTC)
+    for each in x509.load_pem_x509_certificates(chain.encode()):
+        first, last = each.not_valid_before_utc, each.not_valid_after_utc
+        if not first <= now <= last:
+            raise ProvenanceError(
+                f"the signing certificate {cert} is valid from {first:%Y-%m-%d} to "
+                f"{last:%Y-%m-%d} only; renew it"
+            )
 
 
 def _algorithm(key: object, cert: Path) -> str:

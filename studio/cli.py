@@ -31,6 +31,10 @@ consent_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Write, show and check consent records."
 )
 app.add_typer(consent_app, name="consent")
+ledger_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Check and list the ledger."
+)
+app.add_typer(ledger_app, name="ledger")
 
 Consent = Annotated[
     Path | None, typer.Option("--consent", help="The person's consent record (TOML).")
@@ -296,6 +300,8 @@ def _register_consent_commands() -> None:
     consent_app.command("new")(_consent_commands.new)
     consent_app.command("show")(_consent_commands.show)
     consent_app.command("check")(_consent_commands.check)
+    ledger_app.command("verify")(_consent_commands.ledger_verify)
+    ledger_app.command("show")(_consent_commands.ledger_show)
 
 
 _register_consent_commands()

@@ -16,6 +16,7 @@ import re
 import tomllib
 import unicodedata
 import uuid
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -48,14 +49,18 @@ __all__ = [
     "sha256_of_document",
 ]
 
-Use = Literal["voice-fit", "voice-say", "face-alter"]
+Use = Literal["voice-fit", "voice-say", "voice-alter", "face-fit", "face-say", "face-alter"]
 Relation = Literal["self", "estate", "guardian"]
 USES: tuple[Use, ...] = get_args(Use)
 _MEANING = {
     "voice-fit": "fitting a voice to the recordings",
     "voice-say": "speaking new lines in the voice",
+    "voice-alter": "changing a recording of the voice",
+    "face-fit": "learning a face from archive footage",
+    "face-say": "showing the face saying lines it never said",
     "face-alter": "altering the face in footage",
 }
+_EVERYWHERE = frozenset({"all", "world", "worldwide", "all media", "all territories"})
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -119,12 +124,16 @@ class Consent(_Strict):
         project: str | None = None,
         line: str | None = None,
         language: str | None = None,
+        territories: Sequence[str] = (),
+        media: Sequence[str] = (),
         today: date,
     ) -> str | None:
         """Why this record does not cover a use, as one finished sentence; None if it does.
 
         `person`, `project`, `line` and `language` are compared when given; names and lines
-        regardless of case, spacing and (lines) punctuation.
+        regardless of case, spacing and (lines) punctuation. Every one of `territories` and
+        `media` (where and in what the result will be shown) must be among the record's, or
+        the record's must say "worldwide" or "all media".
         """
         whose = f"consent {self.id}"
         if person is not None and _name(person) != _name(self.person):
@@ -145,7 +154,23 @@ class Consent(_Strict):
             return (
                 f"{whose} is for the project '{self.project}', not '{project}'; each needs its own"
             )
-        return self._line_refusal(whose, line, language)
+        return self._line_refusal(whose, line, language) or self._reach_refusal(
+            whose, territories, media
+        )
+
+    def _reach_refusal(
+        self, whose: str, territories: Sequence[str], media: Sequence[str]
+    ) -> str | None:
+        for asked, granted, verb in (
+            (territories, self.territories, "showing the result in"),
+            (media, self.media, "use in"),
+        ):
+            if missing := _beyond(asked, granted):
+                return (
+                    f"{whose} covers {verb} {', '.join(granted)}, not in {', '.join(missing)}; "
+                    f"ask {self.rights_holder.name} for it"
+                )
+        return None
 
     def _line_refusal(self, whose: str, line: str | None, language: str | None) -> str | None:
         if language is not None and language.casefold() not in map(str.casefold, self.languages):
@@ -157,6 +182,12 @@ class Consent(_Strict):
 
 def _name(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def _beyond(asked: Sequence[str], granted: Sequence[str]) -> list[str]:
+    """Those places or media asked for that were not granted."""
+    known = set(map(_name, granted))
+    return [] if known & _EVERYWHERE else [a for a in asked if _name(a) not in known]
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -247,33 +278,41 @@ def check(
     project: str | None = None,
     line: str | None = None,
     language: str | None = None,
+    territories: Sequence[str] = (),
+    media: Sequence[str] = (),
     today: date | None = None,
 ) -> Consent:
     """Grant or refuse one use; either way the answer is in the ledger before this returns.
 
     `record` is the file (or an already loaded record); None means that none was given.
+    A grant notes its `basis`: a line that the record names, or its description.
     Returns the record. Raises `ConsentError` with one line, or `ProvenanceError` when
     the ledger cannot be written.
     """
     today = today or date.today()
     asked = {
         "use": use, "person": person, "project": project, "line": line, "language": language,
+        "territories": list(territories), "media": list(media),
         "date": today.isoformat(), "record": str(record) if isinstance(record, Path) else None,
     }  # fmt: skip
     consent: Consent | None = None
     try:
         consent = _resolve(record, use)
         why = consent.refusal(
-            use=use, person=person, project=project, line=line, language=language, today=today
-        )
+            use=use, person=person, project=project, line=line, language=language,
+            territories=territories, media=media, today=today,
+        )  # fmt: skip
         if why is not None:
             raise ConsentError(why)
     except ConsentError as error:
-        known = consent.id if consent else None
-        ledger.append("consent.refused", **asked, consent=known, reason=str(error))
+        asked["consent"] = consent.id if consent else None
+        ledger.append_refusal("consent.refused", error, **asked)
         raise
     asked |= {"person": person or consent.person, "project": project or consent.project}
-    ledger.append("consent.granted", **asked, consent=consent.id, sha256=_fingerprint(consent))
+    basis = "a listed line" if line is not None and consent.lines else "the description"
+    ledger.append(
+        "consent.granted", **asked, basis=basis, consent=consent.id, sha256=_fingerprint(consent)
+    )
     return consent
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from studio.certificate import Identity
 
 __all__ = [
+    "LABEL",
+    "SOURCE_TYPES",
     "Credentials",
     "Ingredient",
     "Statement",
@@ -35,10 +37,10 @@ __all__ = [
 Kind = Literal["line", "mouth"]
 State = Literal["intact", "altered", "absent", "unreadable"]
 LABEL = "org.wildline.generation"
-_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-_SOURCE_TYPE = {
-    "line": _SOURCE_TYPES + "trainedAlgorithmicMedia",
-    "mouth": _SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia",
+_IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+SOURCE_TYPES = {
+    "line": _IPTC + "trainedAlgorithmicMedia",
+    "mouth": _IPTC + "compositeWithTrainedAlgorithmicMedia",
 }
 _FORMATS = {
     ".mp4": "video/mp4",
@@ -211,7 +213,7 @@ def _tool() -> dict[str, str]:
 
 def _manifest(statement: Statement) -> dict[str, Any]:
     """The manifest definition: the actions in the standard's words, and our own assertion."""
-    made = {"digitalSourceType": _SOURCE_TYPE[statement.kind], "softwareAgent": _tool()}
+    made = {"digitalSourceType": SOURCE_TYPES[statement.kind], "softwareAgent": _tool()}
     names = {
         role: [_label(i) for i, g in enumerate(statement.ingredients) if g.role == role]
         for role in ("parent", "component", "input")
@@ -292,28 +294,19 @@ def _credentials(reader: Any) -> Credentials:
 
 
 def _sign_sidecar(path: Path, statement: Statement, identity: Identity, name: str) -> Path:
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     from media.files import sha256_of
 
-    key = load_pem_private_key(identity.key.encode(), password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ProvenanceError(
-            f"the sidecar of '{name}' is signed with ECDSA keys only; deliver MP4 or MOV instead"
-        )
     claim = {
         "file": name,
         "sha256": sha256_of(path),
-        "digitalSourceType": _SOURCE_TYPE[statement.kind],
+        "digitalSourceType": SOURCE_TYPES[statement.kind],
         "title": statement.title,
         LABEL: _generation(statement),
     }
     record = {
         "claim": claim,
         "certificates": identity.chain,
-        "signature": key.sign(_bytes(claim), ec.ECDSA(hashes.SHA256())).hex(),
+        "signature": identity.signature(_bytes(claim)).hex(),
     }
     target = sidecar_of(path)
     target.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -349,17 +342,11 @@ def _read_sidecar(path: Path, identity: Identity | None) -> Credentials:
 
 
 def _signature_problems(claim: Mapping[str, Any], chain: str, signature: bytes) -> list[str]:
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from studio.certificate import chain_problem, verifies
 
-    key = x509.load_pem_x509_certificate(chain.encode()).public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        return ["the signature is of an unknown kind"]
-    try:
-        key.verify(signature, _bytes(claim), ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
+    if problem := chain_problem(chain):
+        return [problem]
+    if not verifies(chain, signature, _bytes(claim)):
         return ["the signature does not match the statement"]
     return []
 

@@ -3,8 +3,8 @@
 One JSON object a line. Each line carries the sha256 of the line before it (`previous`)
 and of its own content (`sha256`), so that an altered, removed or inserted line is found
 by `verify`. What a chain without a witness cannot show is a cut tail or a file rewritten
-from the first line on: the credentials of every delivered file therefore name the ledger
-line that allowed it, and a copy kept elsewhere settles the rest.
+from the first line on: the credentials of every delivered file therefore name the line that
+was written before it was signed, with that line's sha256, and `studio.verify` looks it up.
 
 Appending takes an exclusive lock (POSIX `flock`) and is flushed to the disk before it
 returns. A ledger that cannot be written stops the work: no output without a record.
@@ -25,11 +25,22 @@ from typing import Any
 
 from media.errors import ProvenanceError
 
-__all__ = ["DEFAULT_NAME", "Entry", "Ledger", "read_ledger", "verify"]
+__all__ = [
+    "DEFAULT_NAME",
+    "Entry",
+    "Inspection",
+    "Ledger",
+    "inspect",
+    "located",
+    "read_ledger",
+    "told",
+    "verify",
+]
 
 DEFAULT_NAME = "wildline-ledger.jsonl"
 _GENESIS = "0" * 64  # what the first line names as its predecessor
 _LONGEST_LINE = 1 << 20  # bytes; how far back the last line is looked for
+_NOTED = "this refusal is in the ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,15 @@ class Ledger:
                 f"the ledger {self.path} cannot be written ({error.strerror or error}) and "
                 "nothing is made without a record; free the place or name another with --ledger"
             ) from error
+
+    def append_refusal(self, event: str, error: Exception, **facts: Any) -> None:
+        """Write why something was refused, unless this very refusal is written already.
+
+        Raises `ProvenanceError` when the ledger cannot be written.
+        """
+        if _NOTED not in getattr(error, "__notes__", ()):
+            self.append(event, **facts, reason=str(error))
+            error.add_note(_NOTED)
 
 
 @contextmanager
@@ -182,3 +202,42 @@ def verify(path: Path) -> int:
     Raises `ProvenanceError` as `read_ledger` does.
     """
     return sum(1 for _ in read_ledger(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A whole ledger: how many `lines`, the `last` one, and the number of the line looked for."""
+
+    lines: int
+    last: Entry | None
+    held: int | None
+
+
+def inspect(path: Path, holds: str | None = None) -> Inspection:
+    """Check the whole chain, and that it `holds` a line with this sha256.
+
+    Raises `ProvenanceError` as `read_ledger` does, and when the line is not there.
+    """
+    count, last, held = 0, None, None
+    for entry in read_ledger(path):
+        count, last = entry.number, entry
+        if holds is not None and entry.line_sha256 == holds.strip().lower():
+            held = entry.number
+    if holds is not None and held is None:
+        raise ProvenanceError(
+            f"no line of {path} has the sha256 {holds[:16]}…: the ledger was cut or written "
+            "anew since that was noted, or it is another ledger"
+        )
+    return Inspection(count, last, held)
+
+
+def located(place: Path) -> Path:
+    """`place`, or the ledger of the usual name in that folder."""
+    return place / DEFAULT_NAME if place.is_dir() else place
+
+
+def told(entry: Entry) -> str:
+    """What an entry is about, on one line for people."""
+    facts = entry.facts
+    parts = [facts.get(key) for key in ("output", "cue", "use", "person", "text", "line", "reason")]
+    return "; ".join(" ".join(str(p).split()) for p in parts if p)

@@ -5,8 +5,10 @@
         write(stage / "out.mp4")
         publish(stage, Path("out.mp4"), statement, disclosure, papers)
 
-The order is the point: an output that cannot be recorded is never seen, and work that fails
-leaves no half-written file. Names swap at the very end.
+The order is the point. A ledger line says what was made; the credentials name that line and
+are signed; the disclosure row and the line "delivered" follow; names swap at the very end. An
+output that cannot be recorded is never seen. What fails on the way takes its disclosure row
+back and leaves a line that says so, and no half-written file.
 """
 
 from __future__ import annotations
@@ -16,31 +18,46 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from media.errors import OutputError
+from media.errors import ConsentError, OutputError, ProvenanceError, WildlineError
 from media.files import output_error, sha256_of
 from studio import disclosure, ledger
-from studio.credentials import Statement, sidecar_of, sign
+from studio.credentials import SOURCE_TYPES, Statement, sidecar_of, sign
 from studio.ledger import Entry, Ledger
 
 if TYPE_CHECKING:
     from studio.certificate import Identity
+    from studio.consent import Consent, Use
 
-__all__ = ["Disclosure", "Papers", "delivery", "publish", "weights_used"]
+__all__ = [
+    "Disclosure",
+    "Papers",
+    "approve",
+    "delivery",
+    "publish",
+    "record_export",
+    "weights_used",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    """Where records go, and who signs (None: the configured or the local identity)."""
+    """Where records go, and who signs (None: the configured or the local identity).
+
+    `territories` and `media` are where and in what the production will be shown; consent is
+    held to them wherever `check` asks for it.
+    """
 
     ledger: Ledger
     sheet: Path
     identity: Identity | None = None
+    territories: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
 
     @classmethod
     def beside(
@@ -52,10 +69,40 @@ class Papers:
             sheet or output.parent / disclosure.DEFAULT_NAME,
         )
 
+    def check(
+        self,
+        record: Path | Consent | None,
+        *,
+        use: Use,
+        person: str | None = None,
+        project: str | None = None,
+        line: str | None = None,
+        language: str | None = None,
+        today: date | None = None,
+    ) -> Consent:
+        """`studio.consent.check` with this ledger, these territories and these media."""
+        from studio import consent
+
+        return consent.check(
+            record,
+            use=use,
+            ledger=self.ledger,
+            person=person,
+            project=project,
+            line=line,
+            language=language,
+            territories=self.territories,
+            media=self.media,
+            today=today,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """What the disclosure row says beyond what the statement knows."""
+    """What the disclosure row says beyond what the statement knows.
+
+    `extra` are JSON values for the ledger line; `cue` is the cue's number, if there is one.
+    """
 
     project: str
     generated: str
@@ -65,6 +112,7 @@ class Disclosure:
     tools: Sequence[str] = ()
     weights: Sequence[str] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    cue: str = ""
 
 
 def weights_used(names: Sequence[str]) -> list[dict[str, str]]:
@@ -76,11 +124,12 @@ def weights_used(names: Sequence[str]) -> list[dict[str, str]]:
 
 
 @contextmanager
-def delivery(target: Path) -> Iterator[Path]:
+def delivery(target: Path, papers: Papers | None = None) -> Iterator[Path]:
     """A hidden working folder beside `target`, removed in the end whatever happens.
 
-    Raises `OutputError` at once when `target` cannot be written there, before any work, and
-    for every lost disk or right on the way.
+    With `papers`, a refusal inside the block (consent, mark, certificate) that is not in the
+    ledger yet gets its line. Raises `OutputError` at once when `target` cannot be written
+    there, before any work, and for every lost disk or right on the way.
     """
     if target.is_dir():
         raise OutputError(f"cannot write '{target}': it is a folder; name a file inside it")
@@ -96,6 +145,11 @@ def delivery(target: Path) -> Iterator[Path]:
         raise error if _is_elsewhere(error, target) else output_error(target, error) from error
     except OSError as error:
         raise output_error(target, error) from error
+    except (ConsentError, ProvenanceError) as error:
+        if papers is not None:
+            with suppress(ProvenanceError):  # the ledger itself may be what refused
+                papers.ledger.append_refusal("output.refused", error, output=str(target))
+        raise
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
@@ -113,32 +167,98 @@ def publish(
     said: Disclosure,
     papers: Papers,
     companions: Sequence[str] = (),
+    *,
+    exported: bool = False,
 ) -> Entry:
     """Sign `stage / target.name`, record it, then move it and its companions into place.
 
-    `companions` are names of other files in `stage` that go to the same folder. Returns the
-    ledger line. Raises `ProvenanceError` or `OutputError`; nothing has appeared then.
+    `companions` are names of other files in `stage` that go to the same folder. The ledger
+    gets `KIND.made` before and `KIND.delivered` (or `KIND.exported`, for another form of
+    something delivered) after signing; the latter is returned. Raises `ProvenanceError` or
+    `OutputError`; nothing has appeared then, and a line `KIND.withdrawn` says why.
     """
-    made = stage / target.name
-    sidecar = sign(made, statement, papers.identity)
-    digest = sha256_of(made)
+    from studio.certificate import load_identity
+
+    facts = _facts(target, statement, said)
+    made, kind = stage / target.name, statement.kind
+    allowed = papers.ledger.append(f"{kind}.made", **facts, content=sha256_of(made))
+    try:
+        identity = papers.identity or load_identity()
+        witness = {"line": allowed.number, "sha256": allowed.line_sha256}
+        known = replace(statement, facts={**statement.facts, "ledger": witness})
+        sidecar = sign(made, known, identity)
+        digest = sha256_of(made)
+        row = _row(target, digest, statement, said, allowed)
+        with disclosure.pending_row(papers.sheet, row):
+            entry = papers.ledger.append(
+                f"{kind}.{'exported' if exported else 'delivered'}",
+                **facts,
+                sha256=digest,
+                made=allowed.number,
+                signer=identity.fingerprint,
+            )
+            names = [*companions, *([sidecar.name] if sidecar else []), target.name]
+            _appear(stage, target, names, keep_sidecar=sidecar is not None)
+    except (OSError, WildlineError) as error:
+        with suppress(ProvenanceError):
+            papers.ledger.append_refusal(f"{kind}.withdrawn", error, **facts, made=allowed.number)
+        raise
+    return entry
+
+
+def _facts(target: Path, statement: Statement, said: Disclosure) -> dict[str, Any]:
+    """What both ledger lines of an output say."""
     sources = [{"file": str(g.path), "sha256": g.sha256} for g in statement.ingredients]
-    entry = papers.ledger.append(
-        f"{statement.kind}.delivered",
-        output=str(target),
-        sha256=digest,
-        consent=statement.consent,
-        project=said.project,
-        text=said.text,
-        sources=sources,
+    return {
+        "output": str(target),
+        **({"cue": said.cue} if said.cue else {}),
+        "consent": statement.consent,
+        "project": said.project,
+        "text": said.text,
+        "sources": sources,
         **said.extra,
-    )
-    disclosure.append_row(papers.sheet, _row(target, digest, statement, said, entry))
-    names = [*companions, *([sidecar.name] if sidecar else []), target.name]
-    if sidecar is None:
+    }
+
+
+def _appear(stage: Path, target: Path, names: Sequence[str], *, keep_sidecar: bool) -> None:
+    if not keep_sidecar:
         sidecar_of(target).unlink(missing_ok=True)  # an older file's
     for name in names:
         (stage / name).replace(target.with_name(name))
+
+
+def record_export(
+    ledger: Ledger, output: Path, *, project: str = "", cue: str = "", **facts: Any
+) -> Entry:
+    """The ledger line of a file that carries no credentials: a cue sheet, an EDL, subtitles.
+
+    Call it before the file takes its name (`facts` are JSON values). Raises `MediaError` when
+    `output` cannot be read, `ProvenanceError` when the ledger cannot be written.
+    """
+    cues = {"cue": cue} if cue else {}
+    return ledger.append(
+        "file.exported",
+        output=str(output),
+        sha256=sha256_of(output),
+        project=project,
+        **cues,
+        **facts,
+    )
+
+
+def approve(
+    papers: Papers, outputs: Sequence[Path], *, by: str, cue: str = "", **facts: Any
+) -> Entry:
+    """Write who approved these delivered files to the ledger, then to the disclosure sheet.
+
+    Raises `ProvenanceError` when either cannot be written, `MediaError` when a file is not there.
+    """
+    digests = [(str(path), sha256_of(path)) for path in outputs]
+    files = [{"file": name, "sha256": digest} for name, digest in digests]
+    entry = papers.ledger.append("output.approved", by=by, cue=cue, outputs=files, **facts)
+    if papers.sheet.is_file():
+        for _, digest in digests:
+            disclosure.approve_rows(papers.sheet, digest, by, entry.time[:10])
     return entry
 
 
@@ -159,4 +279,6 @@ def _row(
         sources="; ".join(f"{g.path.name} sha256:{g.sha256}" for g in statement.ingredients),
         consent=statement.consent or "",
         ledger_line=str(entry.number),
+        cue=said.cue,
+        source_type=SOURCE_TYPES[statement.kind].rpartition("/")[2],
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Findings", "examine"]
 
+_RECORDS = (".delivered", ".exported")
 _MEANS = {
     "trainedAlgorithmicMedia": "speech made by a machine",
     "compositeWithTrainedAlgorithmicMedia": "real footage with parts made by a machine",
@@ -32,7 +33,8 @@ class Findings:
 
     `watermark` is None when the file has no sound. `ledger_line` is the line that records
     these very bytes, `ledger_lines` how many the (intact) ledger has; None without a ledger.
-    `ledger_problem` says where a ledger is broken.
+    `ledger_problem` says where a ledger is broken; `witnessed` whether the ledger holds the line
+    that the credentials name (None when they name none, or do not hold themselves).
     """
 
     path: Path
@@ -42,11 +44,16 @@ class Findings:
     ledger_line: int | None = None
     ledger_lines: int | None = None
     ledger_problem: str | None = None
+    witnessed: bool | None = None
 
     @property
     def sound(self) -> bool:
         """Whether nothing contradicts the marks: credentials intact and the ledger whole."""
-        return self.credentials.state == "intact" and self.ledger_problem is None
+        return (
+            self.credentials.state == "intact"
+            and self.ledger_problem is None
+            and self.witnessed is not False
+        )
 
     def sentences(self) -> Iterator[str]:
         """The findings in plain words."""
@@ -122,6 +129,14 @@ class Findings:
                 f"Ledger: none of the {self.ledger_lines} lines of {self.ledger} records this "
                 "file as it is now; the chain is whole."
             )
+        if self.witnessed:
+            named = self.credentials.generation["ledger"]["line"]
+            yield f"  The credentials name its line {named}, and it is there as it was."
+        elif self.witnessed is False:
+            yield (
+                "  The credentials name a line that is not in this ledger: it was cut or written "
+                "anew after the file was signed, or it is another ledger (name it with --ledger)."
+            )
 
 
 def examine(path: Path, ledger: Path | None = None) -> Findings:
@@ -144,18 +159,32 @@ def examine(path: Path, ledger: Path | None = None) -> Findings:
     ledger = ledger or (beside if beside.is_file() else None)
     if ledger is None:
         return Findings(path, credentials, mark)
-    line, lines, problem = _look_up(ledger, digest)
-    return Findings(path, credentials, mark, ledger, line, lines, problem)
+    named = _named_line(credentials)
+    line, lines, problem, witnessed = _look_up(ledger, digest, named)
+    return Findings(
+        path, credentials, mark, ledger, line, lines, problem, witnessed if named else None
+    )
 
 
-def _look_up(ledger: Path, digest: str) -> tuple[int | None, int, str | None]:
-    """The last line that records `digest`, the number of lines, and what is wrong."""
-    found, count = None, 0
+def _named_line(credentials: Credentials) -> str | None:
+    """The sha256 of the ledger line that intact credentials name."""
+    named = credentials.generation.get("ledger")
+    if credentials.state != "intact" or not isinstance(named, dict):
+        return None
+    return str(named.get("sha256") or "") or None
+
+
+def _look_up(
+    ledger: Path, digest: str, named: str | None
+) -> tuple[int | None, int, str | None, bool]:
+    """The last line recording `digest`, the count, what is wrong, and whether `named` is there."""
+    found, count, witnessed = None, 0, False
     try:
         for entry in ledgers.read_ledger(ledger):
             count = entry.number
-            if entry.facts.get("sha256") == digest and entry.event.endswith(".delivered"):
+            witnessed |= entry.line_sha256 == named
+            if entry.facts.get("sha256") == digest and entry.event.endswith(_RECORDS):
                 found = entry.number
     except ProvenanceError as error:
-        return found, count, str(error)
-    return found, count, None
+        return found, count, str(error), witnessed
+    return found, count, None, witnessed

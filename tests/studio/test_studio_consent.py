@@ -82,13 +82,19 @@ def test_validity_is_the_closed_interval_cut_by_revocation(
         ({"today": date(2027, 2, 1)}, "expired on 2027-01-31"),
         ({"language": "de"}, "covers lines in en, not in de"),
         ({"line": "We never went."}, "'We never went.' is not one of them"),
+        ({"territories": ["DE", "US"]}, "covers showing the result in de, AT, not in US; ask Anna"),
+        ({"media": ["film", "game"]}, "covers use in film, not in game; ask Anna Example for it"),
     ],
 )
 def test_each_refusal_says_what_is_missing(
     consent: Consent, asked: dict[str, object], says: str
 ) -> None:
     record = consent.model_copy(
-        update={"uses": ("voice-fit", "voice-say"), "lines": ("We chose to go, and we went.",)}
+        update={
+            "uses": ("voice-fit", "voice-say"),
+            "lines": ("We chose to go, and we went.",),
+            "territories": ("de", "AT"),
+        }
     )
     question = {"use": "voice-say", "today": TODAY, **asked}
     assert says in (record.refusal(**question) or "")  # type: ignore[arg-type]
@@ -104,6 +110,21 @@ def test_names_and_lines_are_compared_as_people_read_them(consent: Consent) -> N
         today=TODAY,
     )
     assert refusal is None
+
+
+def test_worldwide_and_all_media_cover_everything(consent: Consent) -> None:
+    record = consent.model_copy(update={"media": ("All media",)})
+    reach = {"territories": ("DE", "US"), "media": ("film", "game")}
+    assert record.refusal(use="voice-say", today=TODAY, **reach) is None  # type: ignore[arg-type]
+
+
+def test_a_grant_says_what_it_rests_on(consent: Consent, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    listed = consent.model_copy(update={"lines": ("We went.",)})
+    for record in (consent, listed):
+        check(record, use="voice-say", line="We went!", ledger=ledger, today=TODAY)
+    bases = [e.facts["basis"] for e in read_ledger(ledger.path)]
+    assert bases == ["the description", "a listed line"]
 
 
 def test_revoked_outweighs_everything_but_the_wrong_person(consent: Consent) -> None:

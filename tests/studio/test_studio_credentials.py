@@ -133,6 +133,95 @@ def test_a_tampered_certificate_is_refused(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_altered_certificate_in_the_chain_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    """The key still fits, but a name inside was changed, so the issuer's signature does not."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    monkeypatch.setenv("WILDLINE_HOME", str(tmp_path))
+    load_identity()
+    path = tmp_path / "certificates" / "signer-chain.pem"
+    chain = x509.load_pem_x509_certificates(path.read_bytes())
+    der = chain[which].public_bytes(Encoding.DER).replace(b"Wildline local", b"Wildlife local")
+    chain[which] = x509.load_der_x509_certificate(der)
+    path.write_bytes(b"".join(c.public_bytes(Encoding.PEM) for c in chain))
+    with pytest.raises(ProvenanceError, match="was altered or is not followed by its issuer"):
+        load_identity()
+
+
+def test_a_key_that_others_can_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WILDLINE_HOME", str(tmp_path))
+    load_identity()
+    (tmp_path / "certificates" / "signer-key.pem").chmod(0o640)
+    with pytest.raises(ProvenanceError, match="chmod 600"):
+        load_identity()
+
+
+def _real_chain(folder: Path, kind: str) -> None:
+    """A signer under an authority, as a certificate shop would make it."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives import serialization as ser
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    from studio.certificate import _usage
+
+    def named(name: str) -> x509.Name:
+        parts = [(NameOID.ORGANIZATION_NAME, "A Studio"), (NameOID.COMMON_NAME, name)]
+        return x509.Name([x509.NameAttribute(oid, text) for oid, text in parts])
+
+    def builder(subject: str, key: object, *, ca: bool) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        made = x509.CertificateBuilder().subject_name(named(subject)).issuer_name(named("Root"))
+        made = made.public_key(key.public_key()).serial_number(x509.random_serial_number())  # type: ignore[attr-defined]
+        made = made.not_valid_before(now).not_valid_after(now + timedelta(days=9))
+        constraints = x509.BasicConstraints(ca=ca, path_length=0 if ca else None)
+        made = made.add_extension(constraints, critical=True)
+        made = made.add_extension(_usage(sign_certificates=ca), critical=True)
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key())
+        return made.add_extension(identifier, critical=False)
+
+    root_key = ec.generate_private_key(ec.SECP384R1())
+    keys = {
+        "ps256": lambda: rsa.generate_private_key(65537, 2048),
+        "ed25519": ed25519.Ed25519PrivateKey.generate,
+        "es384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    }
+    key = keys[kind]()
+    root = builder("Root", root_key, ca=True).sign(root_key, hashes.SHA384())
+    email = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
+    signer = builder("Signer", key, ca=False).add_extension(email, critical=False)
+    chain = [signer.sign(root_key, hashes.SHA384()), root]
+    (folder / "chain.pem").write_bytes(b"".join(c.public_bytes(ser.Encoding.PEM) for c in chain))
+    secret = key.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.PKCS8, ser.NoEncryption())
+    (folder / "key.pem").write_bytes(secret)
+    (folder / "key.pem").chmod(0o600)
+
+
+@pytest.mark.parametrize("kind", ["ps256", "ed25519", "es384"])
+def test_certificates_of_every_kind_sign_files_and_sidecars(
+    make_clip: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    _real_chain(tmp_path, kind)
+    monkeypatch.setenv("WILDLINE_SIGN_CERT", str(tmp_path / "chain.pem"))
+    monkeypatch.setenv("WILDLINE_SIGN_KEY", str(tmp_path / "key.pem"))
+    assert load_identity().algorithm == kind
+    for name in ("a.wav", "a.mkv"):
+        path = make_clip(name)
+        sign(path, _statement())
+        read = read_credentials(path)
+        assert (read.state, read.trusted, read.problems) == ("intact", True, ())
+        assert "Signer" in read.signer
+
+
 def test_certificates_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,7 @@ def test_a_fitted_voice_speaks_figures_marked_signed_and_recorded(
     assert line_timing(out, sound, None, None).engine == "exact"
     assert [e.event for e in read_ledger(tmp_path / "wildline-ledger.jsonl")] == [
         "consent.granted",
+        "line.made",
         "line.delivered",
     ]
     (row,) = read_rows(tmp_path / "wildline-disclosure.csv")

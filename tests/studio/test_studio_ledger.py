@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.errors import ProvenanceError
-from studio.ledger import Ledger, read_ledger, verify
+from studio.ledger import Ledger, inspect, located, read_ledger, told, verify
 
 
 def _filled(path: Path, n: int = 5) -> Ledger:
@@ -132,3 +132,38 @@ def test_every_line_is_json_and_ends(tmp_path: Path) -> None:
     assert {"number", "time", "event", "facts", "previous", "sha256"} == set(
         json.loads(raw.splitlines()[0])
     )
+
+
+def test_a_noted_line_must_still_be_there(tmp_path: Path) -> None:
+    ledger = _filled(tmp_path / "wildline-ledger.jsonl")
+    noted = list(read_ledger(ledger.path))[3].line_sha256
+    found = inspect(located(tmp_path), noted)
+    assert (found.lines, found.held) == (5, 4)
+    cut = b"".join(ledger.path.read_bytes().splitlines(keepends=True)[:3])
+    ledger.path.write_bytes(cut)
+    assert inspect(ledger.path).lines == 3  # by itself a cut tail cannot be seen
+    with pytest.raises(ProvenanceError, match="was cut or written anew"):
+        inspect(ledger.path, noted)
+
+
+def test_the_commands_name_the_altered_line(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    from studio._consent_commands import ledger_show, ledger_verify
+
+    ledger = _filled(tmp_path / "wildline-ledger.jsonl", 3)
+    ledger_verify(tmp_path)
+    ledger_show(tmp_path, 2)
+    said = capsys.readouterr().out
+    assert "3 lines, the chain is whole" in said
+    assert said.count("test.event") == 3  # the last line once, the list twice
+    text = ledger.path.read_text("utf-8").replace('"number":1,"text"', '"number":7,"text"')
+    ledger.path.write_text(text, "utf-8")
+    with pytest.raises(ProvenanceError, match=r"line 2 of .* was altered"):
+        ledger_verify(ledger.path)
+
+
+def test_a_refusal_is_written_once(tmp_path: Path) -> None:
+    ledger, error = Ledger(tmp_path / "l.jsonl"), ProvenanceError("no mark holds")
+    for _ in range(2):
+        ledger.append_refusal("output.refused", error, output="a.wav")
+    (entry,) = read_ledger(ledger.path)
+    assert told(entry) == "a.wav; no mark holds"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from media.errors import OutputError, ProvenanceError
+from media.errors import ConsentError, OutputError, ProvenanceError
+from studio.certificate import load_identity
+from studio.consent import Consent
 from studio.credentials import Ingredient, Statement, read_credentials, sidecar_of
-from studio.disclosure import Row, append_row, read_rows
-from studio.ledger import Ledger, read_ledger
-from studio.provenance import Disclosure, Papers, delivery, publish
+from studio.disclosure import Row, append_row, approve_rows, read_rows
+from studio.ledger import Entry, Ledger, read_ledger
+from studio.provenance import Disclosure, Papers, approve, delivery, publish, record_export
 
-SAID = Disclosure(project="P", generated="a spoken line", text="=We went.", tools=["Wildline"])
+SAID = Disclosure(
+    project="P", generated="a spoken line", text="=We went.", tools=["Wildline"], cue="12A"
+)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -43,10 +49,16 @@ def test_a_delivery_is_signed_disclosed_and_in_the_ledger(
     _deliver(make_clip("source.wav"), target, papers, ("line.json",))
     assert read_credentials(target).state == "intact"
     (row,) = read_rows(papers.sheet)
-    (entry,) = read_ledger(papers.ledger.path)
+    made, entry = read_ledger(papers.ledger.path)
+    assert (made.event, entry.event) == ("line.made", "line.delivered")
     assert row.sha256 == entry.facts["sha256"]
     assert (row.consent, row.ledger_line, row.approver) == ("c0ffee", "1", "")
-    assert row.text == "'=We went."  # not a formula
+    assert (row.cue, row.source_type) == ("12A", "trainedAlgorithmicMedia")
+    assert row.text == "=We went."
+    assert ",'=We went.," in papers.sheet.read_text("utf-8")  # not a formula
+    named = read_credentials(target).generation["ledger"]
+    assert named == {"line": 1, "sha256": made.line_sha256}
+    assert entry.facts["signer"] == load_identity().fingerprint
     assert names_in(target.parent) == [
         "line.json",
         "line.wav",
@@ -82,6 +94,105 @@ def test_an_unwritable_sheet_means_no_output(
     with pytest.raises(ProvenanceError, match="the disclosure sheet"):
         _deliver(clip, target, papers)
     assert not target.exists()
+    events = [e.event for e in read_ledger(papers.ledger.path)]
+    assert events == ["line.made", "line.withdrawn"]  # nothing claims a delivery
+
+
+class _LedgerThatFails(Ledger):
+    """A ledger whose disk fills up before the line "delivered"."""
+
+    def append(self, event: str, **facts: object) -> Entry:
+        if event.endswith(".delivered"):
+            raise ProvenanceError("no room")
+        return super().append(event, **facts)
+
+
+def test_a_delivery_that_cannot_be_recorded_takes_its_row_back(
+    make_clip: Callable[[str], Path], tmp_path: Path
+) -> None:
+    clip, target, sheet = make_clip("source.wav"), tmp_path / "line.wav", tmp_path / "sheet.csv"
+    broken = Papers(_LedgerThatFails(tmp_path / "l.jsonl"), sheet)
+    with pytest.raises(ProvenanceError, match="no room"):
+        _deliver(clip, target, broken)
+    assert not sheet.exists()
+    append_row(sheet, _row())
+    with pytest.raises(ProvenanceError, match="no room"):
+        _deliver(clip, target, broken)
+    assert read_rows(sheet) == [_row()]
+    assert not target.exists()
+
+
+def test_a_refusal_on_the_way_is_in_the_ledger(tmp_path: Path) -> None:
+    papers = Papers.beside(tmp_path / "line.wav")
+
+    def work() -> None:
+        with delivery(tmp_path / "line.wav", papers):
+            raise ProvenanceError("the watermark does not hold in this sound")
+
+    with pytest.raises(ProvenanceError):
+        work()
+    (entry,) = read_ledger(papers.ledger.path)
+    assert entry.event == "output.refused"
+    assert "does not hold" in entry.facts["reason"]
+
+
+def test_a_tampered_certificate_stops_a_delivery_and_is_recorded(
+    make_clip: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WILDLINE_HOME", str(tmp_path / "home"))
+    load_identity()
+    chain = tmp_path / "home" / "certificates" / "signer-chain.pem"
+    lines = chain.read_text().splitlines(keepends=True)
+    lines[3] = lines[3].swapcase()
+    chain.write_text("".join(lines))
+    target, clip = tmp_path / "line.wav", make_clip("source.wav")
+    papers = Papers.beside(target)
+    with pytest.raises(ProvenanceError, match="certificate"):
+        _deliver(clip, target, papers)
+    assert not target.exists()
+    assert [e.event for e in read_ledger(papers.ledger.path)] == ["line.made", "line.withdrawn"]
+
+
+def test_exports_and_approvals_are_recorded(
+    make_clip: Callable[[str], Path], tmp_path: Path
+) -> None:
+    target, clip = tmp_path / "line.wav", make_clip("source.wav")
+    papers = Papers.beside(target)
+    _deliver(clip, target, papers)
+    (tmp_path / "reel.edl").write_text("TITLE: reel")
+    assert record_export(papers.ledger, tmp_path / "reel.edl").event == "file.exported"
+    entry = approve(papers, [target], by="M. Supervisor", cue="12A", take="t2")
+    assert entry.event == "output.approved"
+    assert entry.facts["outputs"][0]["sha256"] == read_rows(papers.sheet)[0].sha256
+    (row,) = read_rows(papers.sheet)
+    assert (row.approver, row.approved) == ("M. Supervisor", entry.time[:10])
+
+
+def test_a_writer_waiting_while_the_sheet_is_replaced_loses_no_row(tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.csv"
+    for i in range(20):
+        append_row(sheet, _row(sha256=str(i)))
+    context = multiprocessing.get_context("fork")
+    writers = [
+        context.Process(target=append_row, args=(sheet, _row(sha256=f"new {i}"))) for i in range(10)
+    ]
+    for i, writer in enumerate(writers):
+        writer.start()
+        assert approve_rows(sheet, str(i), "A", "2026-06-01") == 1
+    for writer in writers:
+        writer.join(30)
+    rows = read_rows(sheet)
+    assert len(rows) == 30
+    assert sum(row.approver == "A" for row in rows) == 10
+
+
+def test_papers_hold_consent_to_where_it_will_be_shown(consent: Consent, tmp_path: Path) -> None:
+    record = consent.model_copy(update={"territories": ("DE", "AT")})
+    papers = Papers(Ledger(tmp_path / "l.jsonl"), tmp_path / "s.csv", territories=("de", "US"))
+    with pytest.raises(ConsentError, match="in DE, AT, not in US"):
+        papers.check(record, use="voice-say", today=date(2026, 6, 1))
+    (entry,) = read_ledger(papers.ledger.path)
+    assert entry.facts["territories"] == ["de", "US"]
 
 
 @pytest.mark.parametrize("place", ["file/out.wav", "none/out.wav", ""])

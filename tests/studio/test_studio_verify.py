@@ -9,6 +9,7 @@ import pytest
 from media.audio import Sound, resample, write_wav
 from media.errors import MediaError
 from studio.credentials import Statement
+from studio.ledger import Ledger, read_ledger
 from studio.provenance import Disclosure, Papers, delivery, publish
 from studio.verify import examine
 from studio.watermark import watermark
@@ -37,7 +38,8 @@ def test_a_delivered_file_answers_for_itself(delivered: Path) -> None:
     assert "speech made by a machine" in said
     assert "Consent record: c0ffee" in said
     assert "Watermark: found" in said
-    assert "Ledger: line 1 of" in said
+    assert "Ledger: line 2 of" in said
+    assert "The credentials name its line 1" in said
 
 
 def test_a_conversion_loses_the_signature_but_not_the_mark(delivered: Path, tmp_path: Path) -> None:
@@ -61,6 +63,29 @@ def test_tampering_is_named(delivered: Path) -> None:
     said = _said(delivered)
     assert "Content Credentials: BROKEN" in said
     assert "Ledger: BROKEN. line 1 of" in said
+
+
+def test_a_ledger_written_anew_is_not_the_one_the_credentials_name(delivered: Path) -> None:
+    path = delivered.parent / "wildline-ledger.jsonl"
+    facts = [(e.event, e.facts) for e in read_ledger(path)]
+    path.unlink()
+    for event, said in facts:
+        Ledger(path).append(event, **(said | {"project": "Another"}))
+    findings = examine(delivered)
+    assert findings.ledger_problem is None  # the chain itself is whole
+    assert findings.ledger_line == 2
+    assert not findings.sound
+    assert "was cut or written anew after the file was signed" in _said(delivered)
+
+
+def test_a_ledger_cut_at_its_end_is_found(delivered: Path) -> None:
+    path = delivered.parent / "wildline-ledger.jsonl"
+    first = path.read_bytes().splitlines(keepends=True)[0]
+    path.write_bytes(first)  # the delivery itself is gone, the line before signing is not
+    assert "The credentials name its line 1" in _said(delivered)
+    assert "none of the 1 lines" in _said(delivered)
+    path.write_bytes(b"")
+    assert not examine(delivered).sound
 
 
 def test_a_plain_recording_is_not_accused(tone: Sound, tmp_path: Path) -> None:
