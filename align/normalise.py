@@ -10,38 +10,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 from align import numbers as say
-from align.written import (
-    ABBREVIATIONS,
-    CURRENCIES,
-    KINGLY,
-    MONTHS,
-    NUMBERED,
-    ROMAN,
-    SCALES,
-    SYMBOLS,
-    UNITS,
-)
+from align._figures import FRACTIONS, rules_for_figures
+from align._pieces import END, WORD, Piece, Pieces, Rule, before, close
+from align.written import ABBREVIATIONS, KINGLY, NUMBERED, ROMAN, SYMBOLS
 
 __all__ = ["Piece", "Spoken", "normalise"]
 
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One spoken word or one punctuation mark.
-
-    `kind` is "word", "letters" (spell `text` letter by letter) or "punct". `start` and
-    `end` are the characters of the written token in the original text.
-    """
-
-    text: str
-    start: int
-    end: int
-    kind: str = "word"
+_PER = "hour|hr|day|week|month|year|person|minute|min|second|sec|mile|km|h|s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +32,6 @@ class Spoken:
     dropped: tuple[str, ...]
 
 
-_NUM = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?"
-_LETTER = r"(?:[^\W\d_][\u0300-\u036f]*)"
-_WORD = rf"{_LETTER}+(?:['-]{_LETTER}+)*"
-_MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
-_UNIT = "|".join(re.escape(u) for u in sorted(UNITS, key=len, reverse=True))
-_SCALE = "|".join(sorted(SCALES, key=len, reverse=True))
-_HALF_DAY = r"[AaPp]\.?[Mm]\b\.?"
-_FRACTIONS = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅛": "1/8"}
-_END = r"(?![\w])"
 _PUNCTUATION = {
     ",": ",",
     ".": ".",
@@ -119,7 +90,7 @@ def _fold(text: str) -> str:
     folded = []
     for char in text:
         new = _SAME_LENGTH.get(char, char)
-        if not new.isascii() and new not in _PUNCTUATION and new not in _FRACTIONS:
+        if not new.isascii() and new not in _PUNCTUATION and new not in FRACTIONS:
             value = unicodedata.decimal(new, None)
             compatible = unicodedata.normalize("NFKC", new)
             if value is not None:
@@ -133,7 +104,7 @@ def _fold(text: str) -> str:
 def _latin(word: str) -> str:
     """`word` in plain letters: accents off, ß as ss; "" when it is not in Latin script."""
     out = []
-    for char in unicodedata.normalize("NFD", word):
+    for char in unicodedata.normalize("NFKD", word):
         plain = _PLAIN_LETTERS.get(char.lower(), char)
         if unicodedata.combining(char):
             continue
@@ -143,37 +114,8 @@ def _latin(word: str) -> str:
     return "".join(out)
 
 
-class _Pieces(list[Piece]):
-    """Collects the pieces of one match; groups give the written span."""
-
-    def __init__(self, match: re.Match[str]) -> None:
-        super().__init__()
-        self._match = match
-
-    def say(self, words: tuple[str, ...] | str, *groups: int | str, kind: str = "word") -> _Pieces:
-        """Add words written by the span from the first to the last of `groups` (0 = all)."""
-        spans = [self._match.span(g) for g in (groups or (0,)) if self._match[g] is not None]
-        start, end = spans[0][0], spans[-1][1]
-        while end > start + 1 and self._match.string[end - 1].isspace():
-            end -= 1
-        while start < end - 1 and self._match.string[start].isspace():
-            start += 1
-        for word in (words,) if isinstance(words, str) else words:
-            self.append(Piece(word, start, end, kind))
-        return self
-
-
-_Rule = Callable[[re.Match[str]], "list[Piece] | None"]
-
-
-def _before(match: re.Match[str]) -> str:
-    """The word before the match, "" at the start or after punctuation."""
-    found = re.search(rf"({_WORD})\s+$", match.string[max(0, match.start() - 40) : match.start()])
-    return found[1] if found else ""
-
-
 def _web(match: re.Match[str]) -> list[Piece]:
-    pieces = _Pieces(match)
+    pieces = Pieces(match)
     address = re.sub(r"^https?://", "", match[0])
     for part in re.findall(r"[A-Za-z]+|[0-9]+|[.@/_-]", address):
         if part == "www" or (len(part) == 1 and part.isalpha()):
@@ -188,185 +130,10 @@ def _web(match: re.Match[str]) -> list[Piece]:
     return pieces
 
 
-def _iso_date(match: re.Match[str]) -> list[Piece] | None:
-    month, day = int(match["m"]), int(match["d"])
-    if not (1 <= month <= 12 and 1 <= day <= 31):
-        return None
-    name = list(dict.fromkeys(MONTHS.values()))[month - 1]
-    words = (name, *say.ordinal(str(day)), *say.year(match["y"]))
-    return _Pieces(match).say(words)
-
-
-def _slashed_date(match: re.Match[str]) -> list[Piece]:
-    # Day and month order differs by country, so both are read as plain numbers.
-    words = say.cardinal(str(int(match[1]))) + say.cardinal(str(int(match[2])))
-    third = match[3]
-    last = say.year(third) if len(third) == 4 else say.cardinal(third)
-    return _Pieces(match).say(words + last)
-
-
-def _day_month(match: re.Match[str]) -> list[Piece] | None:
-    if not 1 <= int(match["d"]) <= 31:
-        return None
-    pieces = _Pieces(match)
-    article = () if _before(match).lower() == "the" else ("the",)
-    of = () if match["of"] else ("of",)
-    pieces.say((*article, *say.ordinal(match["d"]), *of), "day")
-    if match["of"]:
-        pieces.say("of", "of")
-    return pieces.say(MONTHS[match["m"].lower().rstrip(".")], "m")
-
-
-def _month_day(match: re.Match[str]) -> list[Piece] | None:
-    if not 1 <= int(match["d"]) <= 31:
-        return None
-    pieces = _Pieces(match).say(MONTHS[match["m"].lower().rstrip(".")], "m")
-    return pieces.say(say.ordinal(match["d"]), "day")
-
-
-def _time(match: re.Match[str]) -> list[Piece] | None:
-    hour, minute = int(match["h"]), int(match["m"])
-    if hour > 24 or minute > 59:
-        return None
-    pieces = _Pieces(match)
-    words = say.cardinal(str(hour))
-    if minute == 0:
-        if hour > 12 or hour == 0:
-            words += ("hundred",)
-        elif not match["half"]:
-            words += ("o'clock",)
-    elif minute < 10:
-        words += ("oh", *say.cardinal(str(minute)))
-    else:
-        words += say.cardinal(str(minute))
-    if match["s"]:
-        words += ("and", *say.cardinal(str(int(match["s"]))), "seconds")
-    pieces.say(words, "clock")
-    return _add_half_day(pieces, match)
-
-
-def _hour(match: re.Match[str]) -> list[Piece] | None:
-    if not 0 < int(match["h"]) <= 12:
-        return None
-    return _add_half_day(_Pieces(match).say(say.cardinal(match["h"]), "h"), match)
-
-
-def _add_half_day(pieces: _Pieces, match: re.Match[str]) -> list[Piece]:
-    if match["half"]:
-        pieces.say(match["half"].replace(".", "").upper(), "half", kind="letters")
-    return pieces
-
-
-def _money(match: re.Match[str]) -> list[Piece]:
-    one, many, cent, cents = CURRENCIES[match["sign"]]
-    amount, scale = match["n"].replace(",", ""), match["scale"]
-    pieces = _Pieces(match)
-    if scale:
-        pieces.say(say.decimal(amount), "sign", "n")
-        return pieces.say((SCALES[scale.strip()], many), "scale")
-    whole, _, part = amount.partition(".")
-    if len(part) == 2 and cents:
-        words: tuple[str, ...] = ()
-        if int(whole) or not int(part):
-            words = (*say.cardinal(whole), one if int(whole) == 1 else many)
-        if int(part):
-            small = (*say.cardinal(str(int(part))), cent if int(part) == 1 else cents)
-            words += ("and", *small) if words else small
-        return pieces.say(words)
-    return pieces.say((*say.decimal(amount), one if amount == "1" else many))
-
-
-def _decade(match: re.Match[str]) -> list[Piece]:
-    return _Pieces(match).say(say.decade(match[1]))
-
-
-def _ordinal(match: re.Match[str]) -> list[Piece]:
-    return _Pieces(match).say(say.ordinal(match[1]))
-
-
-def _telephone(match: re.Match[str]) -> list[Piece]:
-    return _Pieces(match).say(say.digits(match[0]))
-
-
-def _year_range(match: re.Match[str]) -> list[Piece] | None:
-    if not _is_year(match[1]):
-        return None
-    words = (*say.year(match[1]), "to", *say.year(match[2]))
-    return _Pieces(match).say(words)
-
-
-def _range(match: re.Match[str]) -> list[Piece]:
-    pieces = _Pieces(match).say((*_number(match[1]), "to", *_number(match[2])), 1, 2)
-    return _add_unit(pieces, match, match[2])
-
-
-def _mixed_fraction(match: re.Match[str]) -> list[Piece] | None:
-    top, bottom = (_FRACTIONS.get(match["f"]) or match["f"]).split("/")
-    if int(bottom) == 0:
-        return None
-    if match["f"] == "24/7":
-        return _Pieces(match).say(("twenty", "four", "seven"))
-    whole = match["n"]
-    words = say.fraction(top, bottom)
-    if whole:
-        words = (*say.cardinal(whole), "and", *(("a", *words[1:]) if words[0] == "one" else words))
-    return _add_unit(_Pieces(match).say(words, "n", "f"), match, "1/2")
-
-
-def _version(match: re.Match[str]) -> list[Piece]:
-    words: tuple[str, ...] = ()
-    for index, part in enumerate(match[0].split(".")):
-        words += (("point",) if index else ()) + say.cardinal(part)
-    return _Pieces(match).say(words)
-
-
-def _is_year(text: str) -> bool:
-    return len(text) == 4 and text.isdigit() and 1100 <= int(text) <= 2099
-
-
-def _number(text: str) -> tuple[str, ...]:
-    return say.year(text) if _is_year(text) else say.decimal(text)
-
-
-def _plain_number(match: re.Match[str]) -> list[Piece]:
-    number = match["n"]
-    sign: tuple[str, ...] = {"-": ("minus",), "+": ("plus",)}.get(match["sign"] or "", ())
-    words = say.decimal(number) if match["unit"] or "," in number else _number(number)
-    pieces = _Pieces(match).say((*sign, *words), "sign", "n")
-    return _add_unit(pieces, match, number)
-
-
-def _add_unit(pieces: _Pieces, match: re.Match[str], number: str) -> list[Piece]:
-    """The unit gets its own written span when a space stands before it."""
-    unit = match["unit"]
-    if not unit:
-        return pieces
-    one, many = UNITS[unit.strip()]
-    words = tuple((one if number == "1" else many).split())
-    if unit[0].isspace():
-        return pieces.say(words, "unit")
-    start, end = pieces[0].start, match.end("unit")
-    together = [Piece(p.text, start, end, p.kind) for p in pieces]
-    return together + [Piece(w, start, end) for w in words]
-
-
-def _letters_and_digits(match: re.Match[str]) -> list[Piece]:
-    """B-52, MP3, COVID-19, 1080p, H2O: short runs of letters are spelt, digits are numbers."""
-    pieces = _Pieces(match)
-    for part in re.findall(r"[A-Za-z]+|[0-9]+", match[0]):
-        if part.isdigit():
-            pieces.say(_number(part))
-        elif len(part) <= 2 or (part.isupper() and len(part) <= 3):
-            pieces.say(part, kind="letters")
-        else:
-            pieces.say(part)
-    return pieces
-
-
 def _abbreviation(match: re.Match[str]) -> list[Piece] | None:
     key = match[1]
     text, end = match.string, match.end()
-    following = re.match(rf"\s+({_WORD}|[0-9])", text[end:])
+    following = re.match(rf"\s+({WORD}|[0-9])", text[end:])
     next_word = following[1] if following else ""
     if key in ("No", "no", "Nos", "p", "pp", "vol", "Vol", "Fig", "fig"):
         if not next_word.isdigit():
@@ -374,60 +141,70 @@ def _abbreviation(match: re.Match[str]) -> list[Piece] | None:
         words = {"n": "number", "p": "page", "v": "volume", "f": "figure"}[key[0].lower()]
         if key in ("Nos", "pp"):
             words += "s"
-        return _Pieces(match).say(words)
+        return Pieces(match).say(words)
     if key in ("St", "Dr"):
-        previous = _before(match)
+        previous = before(match)
         street = not next_word[:1].isupper() and previous[:1].isupper()
         names = {"St": ("saint", "street"), "Dr": ("doctor", "drive")}[key]
-        return _close(_Pieces(match).say(names[street]), match)
+        return close(Pieces(match).say(names[street]), match)
     if ABBREVIATIONS.get(key) is None:
         return None
-    return _close(_Pieces(match).say(tuple(ABBREVIATIONS[key].split())), match)
-
-
-def _close(pieces: _Pieces, match: re.Match[str]) -> list[Piece]:
-    """Add the full stop that an abbreviation at the end of the text has swallowed."""
-    if match[0].endswith(".") and not match.string[match.end() :].strip(" \t\r\n\"'”’)"):
-        pieces.append(Piece(".", match.end() - 1, match.end(), "punct"))
-    return pieces
+    return close(Pieces(match).say(tuple(ABBREVIATIONS[key].split())), match)
 
 
 def _initials(match: re.Match[str]) -> list[Piece]:
-    pieces = _Pieces(match)
+    pieces = Pieces(match)
     pieces.say(match[0].replace(".", "").upper(), kind="letters")
-    return _close(pieces, match)
+    return close(pieces, match)
 
 
 def _initial(match: re.Match[str]) -> list[Piece]:
-    return _Pieces(match).say(match[1], kind="letters")
+    return Pieces(match).say(match[1], kind="letters")
 
 
 def _roman(match: re.Match[str]) -> list[Piece] | None:
-    previous, value = _before(match), ROMAN.get(match[0])
+    previous, value = before(match), ROMAN.get(match[1])
     if value is None or not previous[:1].isupper():
         return None
-    if previous.lower() in NUMBERED:
-        return _Pieces(match).say(say.cardinal(str(value)))
-    if previous.lower() in KINGLY and match[0] != "I":
-        return _Pieces(match).say(("the", *say.ordinal(str(value))))
-    return None
+    words: tuple[str, ...] = ()
+    if previous.lower() in KINGLY and match[1] != "I":
+        words = ("the", *say.ordinal(str(value)))
+    elif previous.lower() in NUMBERED or len(match[1]) > 1:  # World War II, Rocky IV
+        words = say.cardinal(str(value))
+    if not words:
+        return None
+    return Pieces(match).say((*words[:-1], words[-1] + (match[2] or "")))
+
+
+def _title(match: re.Match[str]) -> list[Piece]:
+    names = {"Dr": "doctor"}
+    return Pieces(match).say(names.get(match[0], ABBREVIATIONS.get(match[0], match[0])))
+
+
+def _slashed_word(match: re.Match[str]) -> list[Piece]:
+    names = {"w/o": ("without",), "c/o": ("care", "of"), "w/": ("with",)}
+    return Pieces(match).say(names[match[0]])
+
+
+def _per(match: re.Match[str]) -> list[Piece]:
+    return Pieces(match).say("per")
 
 
 def _word(match: re.Match[str]) -> list[Piece] | None:
     plain = _latin(match[0]).rstrip("'")
-    return _Pieces(match).say(plain) if plain else None
+    return Pieces(match).say(plain) if plain else None
 
 
 def _symbol(match: re.Match[str]) -> list[Piece]:
-    return _Pieces(match).say(tuple(SYMBOLS[match[0]].split()))
+    return Pieces(match).say(tuple(SYMBOLS[match[0]].split()))
 
 
 def _dash(match: re.Match[str]) -> list[Piece]:
-    return _Pieces(match).say("—", kind="punct")
+    return Pieces(match).say("—", kind="punct")
 
 
 def _dots(match: re.Match[str]) -> list[Piece]:
-    return _Pieces(match).say("…", kind="punct")
+    return Pieces(match).say("…", kind="punct")
 
 
 def _quote(match: re.Match[str]) -> list[Piece]:
@@ -435,59 +212,35 @@ def _quote(match: re.Match[str]) -> list[Piece]:
     opening = after.strip() and (
         match.start() == 0 or match.string[match.start() - 1] in " \t\n\r([—-"
     )
-    return _Pieces(match).say("“" if opening else "”", kind="punct")
+    return Pieces(match).say("“" if opening else "”", kind="punct")
 
 
 def _punctuation(match: re.Match[str]) -> list[Piece]:
     mark = _PUNCTUATION[match[0]]
-    return _Pieces(match).say(mark, kind="punct") if mark else []
+    return Pieces(match).say(mark, kind="punct") if mark else []
 
 
 @cache
-def _rules() -> tuple[tuple[re.Pattern[str], _Rule], ...]:
-    unit = rf"(?P<unit>\s?(?:{_UNIT}){_END})?"
-    half = rf"(?:\s?(?P<half>{_HALF_DAY}))"
-    suffix = r"(?:st|nd|rd|th)?"
-    day = rf"(?P<day>(?P<d>[0-9]{{1,2}}){suffix})"
-    month = rf"(?P<m>(?i:{_MONTH})\b\.?)"
-    symbols = "".join(re.escape(s) for s in SYMBOLS)
+def _rules() -> tuple[tuple[re.Pattern[str], Rule], ...]:
+    symbols = "".join(re.escape(s) for s in SYMBOLS if s != "~")
     marks = "".join(re.escape(m) for m in _PUNCTUATION)
-    table: tuple[tuple[str, _Rule], ...] = (
+    table: tuple[tuple[str, Rule], ...] = (
         (r"(?:https?://|www\.)[A-Za-z0-9.@/_-]*[A-Za-z0-9/]", _web),
         (r"[A-Za-z0-9._-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b", _web),
-        (r"[A-Za-z0-9-]+\.(?:com|org|net|gov|edu|co\.uk|tv)\b", _web),
-        (r"(?P<y>[0-9]{4})-(?P<m>[0-9]{2})-(?P<d>[0-9]{2})(?![0-9-])", _iso_date),
-        (r"([0-9]{1,2})[/.]([0-9]{1,2})[/.]([0-9]{4}|[0-9]{2})(?![0-9])", _slashed_date),
-        (rf"{day}\s+(?:(?P<of>of)\s+)?{month}", _day_month),
-        (rf"{month}\s+{day}(?![0-9:.,/%]*[0-9%])(?!\s?(?:{_UNIT}){_END})", _month_day),
         (
-            rf"(?P<clock>(?P<h>[0-9]{{1,2}}):(?P<m>[0-9]{{2}})(?::(?P<s>[0-9]{{2}}))?)(?![0-9:]){half}?",
-            _time,
+            r"[A-Za-z0-9-]+\.(?:com|org|net|gov|edu|co\.uk|tv)\b(?:/[A-Za-z0-9._-]*[A-Za-z0-9])*",
+            _web,
         ),
-        (rf"(?P<h>[0-9]{{1,2}}){half}", _hour),
-        (rf"(?P<sign>US\$|[$£€¥])\s?(?P<n>{_NUM})(?P<scale>\s?(?:{_SCALE}){_END})?", _money),
-        (r"'?([0-9]{4}|[2-9]0)'?s\b", _decade),
-        (r"([0-9][0-9,]*)(?:st|nd|rd|th)\b", _ordinal),
-        (
-            r"(?:\+?1[ -])?\(?[0-9]{3}\)?[ -][0-9]{3}-[0-9]{4}(?![0-9])|[0-9]{3}-[0-9]{4}(?![0-9])",
-            _telephone,
-        ),
-        (r"([0-9]{4})\s?[-–—]\s?([0-9]{4}|[0-9]{2})(?![0-9])", _year_range),
-        (rf"({_NUM})[-–—]({_NUM})(?![0-9]){unit}", _range),
-        (rf"(?:(?P<n>[0-9]+)\s?)?(?P<f>[½¼¾⅓⅔⅛]){unit}", _mixed_fraction),
-        (rf"(?:(?P<n>[0-9]+)\s)?(?P<f>[0-9]{{1,4}}/[0-9]{{1,4}})(?![0-9/]){unit}", _mixed_fraction),
-        (r"[0-9]+(?:\.[0-9]+){2,}", _version),
-        (rf"(?P<sign>(?<![\w.])[-+])?(?P<n>{_NUM}){unit}(?![A-Za-z])", _plain_number),
-        (
-            r"(?=[A-Za-z-]*[0-9])(?=[0-9-]*[A-Za-z])[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*",
-            _letters_and_digits,
-        ),
-        (rf"(?P<sign>)(?P<n>{_NUM})(?P<unit>)", _plain_number),
-        (r"([A-Z][a-z]+|[a-z]+|e\.g|i\.e)\.", _abbreviation),
+        *rules_for_figures(),
+        (r"~(?=\s?[0-9$£€])", _symbol),
+        (r"(?:w/o|c/o|w/)(?![\w/])", _slashed_word),
+        (rf"(?<=\w)/(?=(?:{_PER}){END})", _per),
+        (r"(e\.g|i\.e|[A-Z][a-z]+|[a-z]+)\.", _abbreviation),
+        (r"(?:Mr|Mrs|Ms|Dr|Prof)(?=\s+[A-Z])", _title),
         (r"(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![\w']))?", _initials),
         (r"([B-HJ-Z])\.(?=\s+[A-Z])", _initial),
-        (r"[IVX]+\b(?!['-])", _roman),
-        (r"(?:'(?=(?:em|tis|twas|til|cause|bout|round|n)\b))?" + _WORD + r"(?:'(?!\w))?", _word),
+        (r"([IVX]+)('s)?\b(?!['-])", _roman),
+        (r"(?:'(?=(?:em|tis|twas|til|cause|bout|round|n)\b))?" + WORD + r"(?:'(?!\w))?", _word),
         (r"-{2,3}|(?<=\s)[-–](?=\s)", _dash),
         (r"\.{2,}", _dots),
         (r"\"", _quote),
@@ -500,7 +253,7 @@ def _rules() -> tuple[tuple[re.Pattern[str], _Rule], ...]:
 def _scan(folded: str) -> Iterator[Piece | tuple[int, int]]:
     """Pieces in order, and (start, end) of what no rule could speak."""
     at = 0
-    silent = re.compile(r"\s+|['\-_*~^|\\\u200b-\u200f\ufe0f]")
+    silent = re.compile(r"\s+|['\-_*~^|/\\\u200b-\u200f\ufe0f]")
     while at < len(folded):
         blank = silent.match(folded, at)
         # A minus or an apostrophe may begin a number or a word, so rules come first.
@@ -515,7 +268,7 @@ def _scan(folded: str) -> Iterator[Piece | tuple[int, int]]:
             if blank:
                 at = blank.end()
                 continue
-            word = re.compile(_WORD).match(folded, at)
+            word = re.compile(WORD).match(folded, at)
             end = word.end() if word else at + 1
             yield (at, end)
             at = end

@@ -88,8 +88,9 @@ class Script:
     def phone_chars(self) -> tuple[PhoneChars, ...]:
         """Each phone with the characters of `kokoro` that it owns, in order."""
         found: list[PhoneChars] = []
+        start = 0
         for index, word in enumerate(self.words):
-            start = self.word_of.index(index)
+            start = self.word_of.index(index, start)
             for phone, first, last in phone_ranges(word.ipa):
                 found.append(PhoneChars(index, phone, start + first, start + last))
         return tuple(found)
@@ -194,13 +195,45 @@ def _dictionary_ipa(pieces: list[Piece]) -> list[str]:
     return [_clean(_g2p()(p.text)[0]) if p.kind != "punct" else "" for p in pieces]
 
 
+def _by_context(pieces: list[Piece], found: list[str]) -> None:
+    """Readings by part of speech, for words that are written alike and spoken differently."""
+    from align.heteronyms import OWN_READINGS, choose
+
+    words = [p.text.lower() for p in pieces]
+    golds = _g2p().lexicon.golds
+    for index, (piece, word) in enumerate(zip(pieces, words, strict=True)):
+        readings = golds.get(word)
+        if piece.kind != "word" or (piece.text.isupper() and len(word) > 1):
+            continue
+        if word in OWN_READINGS or isinstance(readings, dict):
+            chosen = choose(words, index, readings if isinstance(readings, dict) else {})
+            found[index] = _clean(chosen) or found[index]
+
+
 def _user_lexicon(lexicon: Mapping[str, str] | None) -> dict[str, str]:
     return {word.lower(): parse_pronunciation(said) for word, said in (lexicon or {}).items()}
+
+
+def _by_user(word: str, lexicon: dict[str, str]) -> str | None:
+    """The user's pronunciation; a possessive follows from its noun."""
+    key = word.lower()
+    if key in lexicon or not key.endswith(("'s", "s'")):
+        return lexicon.get(key)
+    stem = lexicon.get(key[:-2])
+    return None if stem is None else stem + _ending_s(stem)
+
+
+def _ending_s(ipa: str) -> str:
+    """The s of plurals and possessives as it sounds after `ipa`: s, z or ᵻz."""
+    if ipa[-1] in "szʃʒʧʤ":
+        return "ᵻz"
+    return "s" if ipa[-1] in "ptkfθ" else "z"
 
 
 def _pronounce(pieces: list[Piece], lexicon: dict[str, str]) -> tuple[list[str], list[str]]:
     """misaki phonemes per piece ("" for punctuation), and the words that had to be spelt."""
     found = _dictionary_ipa(pieces)
+    _by_context(pieces, found)
     spelt: list[str] = []
     following = ""
     for index in range(len(pieces) - 1, -1, -1):
@@ -209,7 +242,7 @@ def _pronounce(pieces: list[Piece], lexicon: dict[str, str]) -> tuple[list[str],
             following = ""
             continue
         word = piece.text
-        chosen = lexicon.get(word.lower())
+        chosen = _by_user(word, lexicon)
         if chosen is None and piece.kind == "letters":
             chosen = _spell(word)
         if chosen is None and word.lower() == "the" and following:
@@ -228,7 +261,8 @@ def speakable(text: str, lexicon: Mapping[str, str] | None = None) -> Script:
     """Turn written text into a `Script`.
 
     `lexicon` maps a word (any case, as spoken) to its pronunciation in ARPAbet
-    ("K AE1 T") or IPA ("kˈæt"); it wins over the dictionaries. Raises `TextError` when
+    ("K AE1 T") or IPA ("kˈæt"); it wins over the dictionaries (`align.lexicon.read_lexicon`
+    reads one from a file). Raises `TextError` when
     there is nothing to speak or a pronunciation in the lexicon cannot be read.
     """
     own = _user_lexicon(lexicon)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from align.lexicon import read_lexicon
 from align.numbers import cardinal, ordinal, year
 from align.phones import (
     ARPABET,
@@ -20,7 +22,7 @@ from align.phones import (
     without_stress,
 )
 from align.text import Script, speakable
-from media.errors import TextError
+from media.errors import MediaError, TextError
 
 READINGS = {
     "1963": "nineteen sixty three",
@@ -65,6 +67,38 @@ READINGS = {
     "St. Paul. I saw": "saint Paul I saw",
     "café": "cafe",
     "well -- yes": "well yes",
+    "Elizabeth II's reign": "Elizabeth the second's reign",
+    "Rocky IV": "Rocky four",
+    "+44 20 7946 0958": "plus four four two zero seven nine four six zero nine five eight",
+    "call (415) 555-0132": "call four one five five five five zero one three two",
+    "5€": "five euros",
+    "3,50 €": "three euros and fifty cents",
+    "CHF 20 and 5 million EUR": "twenty Swiss francs and five million euros",
+    "50p": "fifty pence",
+    "in 1080p": "in ten eighty p",
+    "$5-$10": "five dollars to ten dollars",
+    "9am-5pm": "nine AM to five PM",
+    "12.30 pm": "twelve thirty PM",
+    "5'10\"": "five foot ten",
+    "6 ft 2 in": "six foot two",
+    "3/8ths": "three eighths",
+    ".5": "zero point five",
+    "10^6": "ten to the power of six",
+    "5^2": "five squared",
+    "Mr Jones and Dr Smith": "Mister Jones and doctor Smith",
+    "cats, e.g. lions": "cats for example lions",
+    "in 1066": "in ten sixty six",
+    "Jan 2020": "January twenty twenty",
+    "9/11 and 24/7": "nine eleven and twenty four seven",
+    "and/or": "and or",
+    "$20/hour": "twenty dollars per hour",
+    "w/o sugar": "without sugar",
+    "mid-1960s": "mid nineteen sixties",
+    "v2.0": "v two point zero",
+    "±5": "plus or minus five",
+    "Part Ⅷ": "Part eight",
+    "example.org/about": "example dot org slash about",
+    "anna.b@example.co.uk": "anna dot b at example dot co dot uk",
 }
 
 
@@ -134,6 +168,35 @@ def test_user_lexicon_in_arpabet_and_ipa() -> None:
     assert script.words[0].phones == ("DH", "AH0")  # not "thee": Nguyen begins with W now
     with pytest.raises(TextError, match="not a pronunciation"):
         speakable("x", {"x": "!!"})
+
+
+def test_lexicon_files(tmp_path: Path) -> None:
+    toml = tmp_path / "names.toml"
+    toml.write_text('Nguyen = "W IH1 N"\n[words]\nSiobhan = "/ʃɪˈvɔːn/"\n', "utf-8")
+    plain = tmp_path / "names.dict"
+    plain.write_text("# ours\nNguyen  W IH1 N\nNGUYEN(2) N UW1\nSiobhan\tʃɪˈvɔːn ;;; Irish\n")
+    for path in (toml, plain):
+        script = speakable("Siobhan met Nguyen's boss", read_lexicon(path))
+        assert script.words[0].phones == ("SH", "IH0", "V", "AO1", "N")
+        assert script.words[2].phones == ("W", "IH1", "N", "Z")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.toml", "Nguyen = 3", "a pronunciation is a text"),
+        ("a.toml", "Nguyen = ", "is not TOML"),
+        ("a.dict", "Nguyen W IH1 N\nBad 12", "line 2"),
+        ("a.dict", "# nothing", "has no entry"),
+        ("a.dict", "Nguyen", "line 1"),
+    ],
+)
+def test_bad_lexicons_name_the_place(tmp_path: Path, name: str, content: str, says: str) -> None:
+    (tmp_path / name).write_text(content, "utf-8")
+    with pytest.raises(TextError, match=says):
+        read_lexicon(tmp_path / name)
+    with pytest.raises(MediaError, match="cannot read the lexicon"):
+        read_lexicon(tmp_path / "none.dict")
 
 
 def test_compound_keeps_one_written_token() -> None:
