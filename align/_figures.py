@@ -318,7 +318,7 @@ def rules_for_figures() -> tuple[tuple[str, Rule], ...]:
         ),
         (r"[0-9]+(?:\.[0-9]+){2,}", _version),
         (rf"({NUM})\^([0-9]+)", _power),
-        (rf"(?P<sign>(?<![\w.])[-+])?(?P<n>{NUM}){unit}(?![A-Za-z])", _plain_number),
+        (rf"(?P<sign>(?<![\w.])[-+])?(?P<n>{NUM}){unit}(?![A-Za-z0-9])", _plain_number),
         (r"(?<![0-9])(?P<sign>)(?P<n>\.[0-9]+)(?P<unit>)", _plain_number),
         (
             r"(?=[A-Za-z-]*[0-9])(?=[0-9-]*[A-Za-z])[A-Za-z0-9]+(?:\.[0-9]+)*"
