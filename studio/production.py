@@ -168,8 +168,9 @@ class CueSource(_Strict):
     `columns` maps our names (number, reel, scene, character, start, end, dialogue,
     alternate, reason, on_screen, priority, notes, take, variant.NAME) to the sheet's
     headings; usual headings are known. `sheet` and `header` are an XLSX worksheet's name
-    and the row of its headings (from 1). `scene` and `character` stand in where the
-    sheet has none; `only` keeps these characters.
+    and the row of its headings (from 1). `scene`, `reel` and `character` stand in where
+    the sheet has none; `only` keeps these characters. `origin` is the timecode at which
+    subtitles count from zero.
     """
 
     file: _Place
@@ -179,6 +180,7 @@ class CueSource(_Strict):
     scene: str | None = None
     character: str | None = None
     reel: str | None = None
+    origin: str | None = None
     only: tuple[str, ...] = ()
 
 
@@ -197,13 +199,20 @@ class VariantRule(_Strict):
 
 
 class Production(_Strict):
-    """A production, as its file says. `folder` is where that file lies."""
+    """A production, as its `file` says; `folder` is where that lies.
+
+    `project` is what consent records call it (default: the title); `territories` and
+    `media` are where and in what it will be shown, which consent must cover.
+    """
 
     folder: Path
+    file: Path
     title: _Text
     rate: Annotated[FrameRate, BeforeValidator(_rate)]
     drop_frame: bool = False
     project: str = ""
+    territories: tuple[_Text, ...] = ()
+    media: tuple[_Text, ...] = ()
     delivery: Delivery = Field(default_factory=Delivery)
     objectives: Thresholds = Field(default_factory=Thresholds)
     people: dict[str, Person] = Field(default_factory=dict)
@@ -235,11 +244,6 @@ class Production(_Strict):
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together; give both or neither")
         return self
-
-    @property
-    def path(self) -> Path:
-        """The production file itself."""
-        return self.folder / FILE_NAME
 
     @property
     def work(self) -> Path:
@@ -319,10 +323,12 @@ def load_production(path: Path) -> Production:
 def parse_production(data: Mapping[str, Any], path: Path) -> Production:
     """Validate what a production file says. Raises `ProductionError` as `load_production`."""
     folder = path.resolve().parent
-    if "folder" in data:
-        raise ProductionError(f"{path}: there is no key 'folder'; remove it")
+    for name in ("folder", "file"):
+        if name in data:
+            raise ProductionError(f"{path}: {name}: there is no such key; check its spelling")
+    own = {"folder": folder, "file": path.resolve()}
     try:
-        return Production.model_validate({**data, "folder": folder}, context={"folder": folder})
+        return Production.model_validate({**data, **own}, context={"folder": folder})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
