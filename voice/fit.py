@@ -69,8 +69,8 @@ class Effort:
     limit that cuts them short makes it depend on the machine.
     """
 
-    timbre_steps: int = 110
-    prosody_steps: int = 120
+    timbre_steps: int = 80
+    prosody_steps: int = 80
     minutes: float | None = None
 
 
