@@ -1,4 +1,7 @@
-"""Praat TextGrid, long format out, long and short format in."""
+"""Praat TextGrid, in its long and its short format.
+
+Remarks on doubtful stretches go into a third tier, "notes", where there are any.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from align.phones import ARPABET, without_stress
 from align.timing import Span, Timing
 from media.errors import AlignError
 
-__all__ = ["from_textgrid", "to_textgrid"]
+__all__ = ["from_textgrid", "to_short_textgrid", "to_textgrid"]
 
 _WORDS = ("words", "word", "ort-mau", "ort", "wrd")
 _PHONES = ("phones", "phone", "mau", "phn", "phonemes", "segments")
@@ -34,9 +37,38 @@ def _intervals(spans: tuple[Span, ...], end_s: float) -> list[tuple[float, float
     return rows
 
 
+def _tiers_of(timing: Timing) -> tuple[list[tuple[str, list[tuple[float, float, str]]]], float]:
+    """(name, intervals) of every tier to write, and the end of all of them."""
+    spans = (*timing.words, *timing.phones, *timing.notes)
+    last = max([timing.duration_s, *(s.end_s for s in spans)])
+    tiers = [
+        ("words", _intervals(timing.words, last)),
+        ("phones", _intervals(timing.phones, last)),
+    ]
+    if timing.notes:
+        tiers.append(("notes", _intervals(_side_by_side(timing.notes), last)))
+    return tiers, last
+
+
+def _side_by_side(notes: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Notes may overlap, intervals may not: later ones begin where the earlier ones end."""
+    placed: list[Span] = []
+    for note in sorted(notes, key=lambda n: n.start_s):
+        if placed and note.start_s < placed[-1].end_s - 1e-9:
+            before = placed.pop()
+            label = f"{before.label}; {note.label}"
+            note = Span(label, before.start_s, max(before.end_s, note.end_s))
+        placed.append(note)
+    return tuple(placed)
+
+
+def _quoted(label: str) -> str:
+    return '"' + label.replace('"', '""') + '"'
+
+
 def to_textgrid(timing: Timing) -> str:
-    """Tiers "words" and "phones"; silences are empty intervals."""
-    last = max([timing.duration_s, *(s.end_s for s in (*timing.words, *timing.phones))])
+    """The long format: tiers "words" and "phones"; silences are empty intervals."""
+    tiers, last = _tiers_of(timing)
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',
@@ -44,11 +76,10 @@ def to_textgrid(timing: Timing) -> str:
         "xmin = 0",
         f"xmax = {last!r}",
         "tiers? <exists>",
-        "size = 2",
+        f"size = {len(tiers)}",
         "item []:",
     ]
-    for number, (name, spans) in enumerate((("words", timing.words), ("phones", timing.phones))):
-        rows = _intervals(spans, last)
+    for number, (name, rows) in enumerate(tiers):
         lines += [
             f"    item [{number + 1}]:",
             '        class = "IntervalTier"',
@@ -58,13 +89,24 @@ def to_textgrid(timing: Timing) -> str:
             f"        intervals: size = {len(rows)}",
         ]
         for index, (start, end, label) in enumerate(rows):
-            quoted = label.replace('"', '""')
             lines += [
                 f"        intervals [{index + 1}]:",
                 f"            xmin = {start!r}",
                 f"            xmax = {end!r}",
-                f'            text = "{quoted}"',
+                f"            text = {_quoted(label)}",
             ]
+    return "\n".join(lines) + "\n"
+
+
+def to_short_textgrid(timing: Timing) -> str:
+    """The short format: the same values, one a line, without their names."""
+    tiers, last = _tiers_of(timing)
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "0", repr(last)]
+    lines += ["<exists>", str(len(tiers))]
+    for name, rows in tiers:
+        lines += ['"IntervalTier"', f'"{name}"', "0", repr(last), str(len(rows))]
+        for start, end, label in rows:
+            lines += [repr(start), repr(end), _quoted(label)]
     return "\n".join(lines) + "\n"
 
 
@@ -149,4 +191,5 @@ def from_textgrid(text: str) -> Timing:
         else s
         for s in phones or ()
     )
-    return Timing(tuple(words or ()), plain, duration, engine="textgrid")
+    notes = tuple(tiers.get("notes", ()))
+    return Timing(tuple(words or ()), plain, duration, engine="textgrid", notes=notes)

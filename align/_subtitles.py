@@ -3,7 +3,9 @@
 A cue ends at a sentence's end, at a pause of 0.6 s, at 42 characters or after 6 s (the
 usual limits of broadcast subtitles). WebVTT carries the time of every word inside the
 cue, so word times come back from it exactly (to the millisecond); SubRip has none, so
-words read from it share their cue's time by their length.
+words read from it share their cue's time by their length. Both can also be written with
+one cue a word. SubRip and SubStation (.ass, .ssa) are read by pysubs2, which is used to
+what people's editors write; it does not know the word times of WebVTT, so that is read here.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterator
 from align.timing import Span, Timing
 from media.errors import AlignError
 
-__all__ = ["from_srt", "from_vtt", "to_srt", "to_vtt"]
+__all__ = ["from_ass", "from_srt", "from_vtt", "to_srt", "to_srt_words", "to_vtt", "to_vtt_words"]
 
 _PAUSE_S = 0.6
 _LONGEST_CHARS = 42
@@ -63,12 +65,27 @@ def _arrow(line: list[Span], mark: str) -> str:
 
 
 def to_srt(timing: Timing) -> str:
-    """SubRip, numbered cues."""
+    """SubRip, numbered cues, a line of words each."""
+    return _srt(list(_lines(timing)))
+
+
+def to_srt_words(timing: Timing) -> str:
+    """SubRip, one cue a word."""
+    return _srt([[word] for word in timing.words])
+
+
+def _srt(lines: list[list[Span]]) -> str:
     cues = [
         f"{number}\n{_arrow(line, ',')}\n{' '.join(w.label for w in line)}\n"
-        for number, line in enumerate(_lines(timing), 1)
+        for number, line in enumerate(lines, 1)
     ]
     return "\n".join(cues)
+
+
+def to_vtt_words(timing: Timing) -> str:
+    """WebVTT, one cue a word."""
+    cues = [f"{_arrow([word], '.')}\n{_escape(word.label)}\n" for word in timing.words]
+    return "\n".join(["WEBVTT\n", *cues])
 
 
 def to_vtt(timing: Timing) -> str:
@@ -121,13 +138,30 @@ def _timing(spans: list[Span], engine: str) -> Timing:
 
 
 def from_srt(text: str) -> Timing:
-    """Words share the time of their cue (confidence 0.3)."""
+    """SubRip: words share the time of their cue (confidence 0.3)."""
+    return _timing(_events(text, "srt"), "srt")
+
+
+def from_ass(text: str) -> Timing:
+    """SubStation Alpha: words share the time of their cue, comments are left out."""
+    return _timing(_events(text, "ass" if "[V4+ Styles]" in text else "ssa"), "ass")
+
+
+def _events(text: str, form: str) -> list[Span]:
+    from pysubs2 import SSAFile
+    from pysubs2.exceptions import Pysubs2Error
+
+    try:
+        events = SSAFile.from_string(text, format_=form)
+    except Pysubs2Error as error:
+        raise AlignError("its subtitles cannot be read; export them again") from error
     spans: list[Span] = []
-    for start, end, body in _cues(text):
-        words = re.sub(r"<[^>]*>|\{[^}]*\}", "", body).split()
-        if words:
-            spans += _shared(start, end, words)
-    return _timing(spans, "srt")
+    for event in sorted(events, key=lambda e: e.start):
+        words = [] if event.is_comment else _unescape(event.plaintext).split()
+        start = max(event.start / 1000, spans[-1].end_s if spans else 0.0)
+        if words and event.end / 1000 > start:  # cues of two speakers may overlap
+            spans += _shared(start, event.end / 1000, words)
+    return spans
 
 
 def from_vtt(text: str) -> Timing:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from itertools import pairwise
+from typing import Any
 from xml.sax.saxutils import escape
 
 from align.phones import ARPABET, without_stress
 from align.timing import Span, Timing
-from align.visemes import rhubarb
+from align.visemes import GLIDES, GLIDES_AT, arpabet_of, rhubarb
 from media.errors import AlignError
 
 __all__ = [
     "from_ctm",
     "from_mfa",
+    "from_mfa_json",
+    "from_rhubarb_json",
     "from_rhubarb_tsv",
     "from_rhubarb_xml",
     "rhubarb_cues",
     "to_ctm",
     "to_mfa",
+    "to_rhubarb_json",
     "to_rhubarb_tsv",
     "to_rhubarb_xml",
 ]
@@ -99,14 +104,51 @@ def from_mfa(text: str) -> Timing:
     return Timing(tuple(tiers["words"]), tuple(tiers["phones"]), max(ends, default=0.0), "mfa")
 
 
+def from_mfa_json(document: dict[str, Any]) -> Timing:
+    """Words and phones of MFA's (and praatio's) JSON: {"start", "end", "tiers": {name: ...}}."""
+    tiers: dict[str, list[Span]] = {"words": [], "phones": []}
+    for name, tier in document["tiers"].items():
+        kind = str(name).split(" - ")[-1]
+        for start, end, label in tier["entries"] if kind in tiers else ():
+            if label not in _SILENT:
+                plain = without_stress(label) if kind == "phones" else label
+                plain = plain if plain in ARPABET else label
+                tiers[kind].append(Span(plain, float(start), float(end)))
+    for spans in tiers.values():  # of several speakers
+        spans.sort(key=lambda s: s.start_s)
+    end = float(document.get("end", document.get("xmax", 0.0)))
+    return Timing(tuple(tiers["words"]), tuple(tiers["phones"]), end, "mfa")
+
+
+# Rhubarb's rules: these vowels open wide only when they last.
+_LONG_VOWEL_S = {"AH": 0.2, "AY": 0.2, "AW": 0.3}
+
+
+def _mouths(phone: Span, following: str) -> list[tuple[str, float, float]]:
+    """Mouth cues of one phone; diphthongs have two, h has that of what comes next."""
+    base = arpabet_of(phone.label)
+    if base == "HH" and following:
+        return [(rhubarb(following), phone.start_s, phone.end_s)]
+    mouth = rhubarb(base)
+    if base in _LONG_VOWEL_S:
+        mouth = "D" if phone.duration_s >= _LONG_VOWEL_S[base] else "C"
+    if base not in GLIDES:
+        return [(mouth, phone.start_s, phone.end_s)]
+    turn = phone.start_s + GLIDES_AT * phone.duration_s
+    second = {"AW": "E", "OW": "F"}.get(base, "B")
+    return [(mouth, phone.start_s, turn), (second, turn, phone.end_s)]
+
+
 def rhubarb_cues(timing: Timing) -> tuple[Span, ...]:
     """Rhubarb mouth cues (A-H, X at rest) from 0 to the end, equal neighbours joined."""
     rows: list[tuple[str, float, float]] = []
     at = 0.0
-    for phone in timing.phones:
+    for index, phone in enumerate(timing.phones):
         if phone.start_s > at + 1e-9:
             rows.append(("X", at, phone.start_s))
-        rows.append((rhubarb(phone.label), max(at, phone.start_s), phone.end_s))
+        following = timing.phones[index + 1] if index + 1 < len(timing.phones) else None
+        near = following is not None and following.start_s - phone.end_s < 0.05
+        rows += _mouths(phone, following.label if following is not None and near else "")
         at = phone.end_s
     if timing.duration_s > at + 1e-9:
         rows.append(("X", at, timing.duration_s))
@@ -147,6 +189,23 @@ def to_rhubarb_xml(timing: Timing) -> str:
         start, end = _text(cue.start_s), _text(cue.end_s)
         lines.append(f'    <mouthCue start="{start}" end="{end}">{escape(cue.label)}</mouthCue>')
     return "\n".join([*lines, "  </mouthCues>", "</rhubarbResult>"]) + "\n"
+
+
+def to_rhubarb_json(timing: Timing) -> str:
+    """Rhubarb Lip Sync's JSON."""
+    cues = [
+        {"start": round(c.start_s, 6), "end": round(c.end_s, 6), "value": c.label}
+        for c in rhubarb_cues(timing)
+    ]
+    document = {"metadata": {"duration": round(timing.duration_s, 6)}, "mouthCues": cues}
+    return json.dumps(document, indent=2) + "\n"
+
+
+def from_rhubarb_json(document: dict[str, Any]) -> Timing:
+    """Mouth cues of a Rhubarb JSON; see `from_rhubarb_tsv`."""
+    cues = [(float(c["start"]), float(c["end"]), str(c["value"])) for c in document["mouthCues"]]
+    length = document.get("metadata", {}).get("duration")
+    return _from_cues(cues, float(length or max((c[1] for c in cues), default=0.0)))
 
 
 def from_rhubarb_xml(text: str) -> Timing:

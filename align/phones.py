@@ -13,6 +13,7 @@ mark belongs to the phone after it, a length mark to the one before it.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from media.errors import TextError
@@ -23,6 +24,7 @@ __all__ = [
     "VOWELS",
     "PhoneRange",
     "arpabet_to_kokoro",
+    "ipa_to_arpabet",
     "kokoro_to_arpabet",
     "parse_pronunciation",
     "phone_ranges",
@@ -194,7 +196,16 @@ _IPA_TO_MISAKI = (
     ("ː", ""),
     (".", ""),
     ("͡", ""),
+    # Sounds of other languages that Kokoro does not know, as the nearest that it does.
+    *zip("ɫɭɬɮɺʟ", "llllll", strict=True),
+    *zip("ʀʕ", "ʁʁ", strict=True),
+    *zip("ɘɵʉɞʏ", "əʊuɜy", strict=True),
+    *zip("ɓɗɠʙ", "bdɡb", strict=True),
+    *zip("ɱʍⱱħɦɧ", "mwvhhʃ", strict=True),
+    *zip("ʑʐɶ", "ʒʒa", strict=True),
 )
+# How MFA's English model writes diphthongs; as whole labels only.
+_WHOLE_LABELS = {"aj": "AY", "aw": "AW", "ej": "EY", "ow": "OW", "ɔj": "OY", "əw": "OW"}
 
 
 class PhoneRange(NamedTuple):
@@ -306,6 +317,24 @@ def parse_pronunciation(written: str) -> str:
             f"'{written}' is not a pronunciation; write ARPAbet like 'K AE1 T' or IPA like 'kˈæt'"
         )
     return _stress_to_vowel(ipa)
+
+
+def ipa_to_arpabet(phone: str) -> str | None:
+    """The nearest ARPAbet phone, without stress, of one IPA label; None for anything else.
+
+    Digraphs ("tʃ", "eɪ", "d͡ʒ"), length, nasality, aspiration and tone marks are understood.
+    """
+    if phone in _WHOLE_LABELS:
+        return _WHOLE_LABELS[phone]
+    ipa = unicodedata.normalize("NFD", phone.strip("/[] "))
+    ipa = unicodedata.normalize("NFC", ipa.replace("\u0303", ""))
+    for long, short in _IPA_TO_MISAKI:
+        ipa = ipa.replace(long, short)
+    kept = "".join(c for c in ipa if c in _LETTERS or unicodedata.category(c) not in ("Mn", "Lm"))
+    if not kept or any(c not in _LETTERS and c not in _STRESS for c in kept):
+        return None
+    found = phone_ranges(kept)
+    return without_stress(found[0].phone) if found else None
 
 
 def _stress_to_vowel(ipa: str) -> str:

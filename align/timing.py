@@ -44,6 +44,8 @@ class Timing:
     English and IPA otherwise. Silence is not stored: it is every gap between phones,
     so that a pause can never disagree with its neighbours. `duration_s` is the length
     of the whole sound; `engine` names what made the timing ("exact", "sphinx", ...).
+    `notes` are remarks for the editor on stretches of the sound ("not heard: the"); they
+    may overlap and change nothing.
 
     Raises `AlignError` when spans are out of order, overlap or have no length.
     """
@@ -53,6 +55,7 @@ class Timing:
     duration_s: float
     engine: str = ""
     language: str = "en"
+    notes: tuple[Span, ...] = ()
     _starts: tuple[float, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
@@ -98,6 +101,7 @@ class Timing:
             self,
             words=move(self.words),
             phones=move(self.phones),
+            notes=move(self.notes),
             duration_s=self.duration_s + by_s if duration_s is None else duration_s,
         )
 

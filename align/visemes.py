@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from align.phones import kokoro_to_arpabet, without_stress
+from align.phones import ipa_to_arpabet, without_stress
 from align.timing import Span, Timing
 
 if TYPE_CHECKING:
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHANNELS",
+    "GLIDES",
+    "GLIDES_AT",
     "LIP_TARGETS",
     "OCULUS",
     "RHUBARB",
     "SILENCE",
     "VISEMES",
     "LipTarget",
+    "arpabet_of",
     "closures",
     "curves",
     "lip_target",
@@ -77,8 +80,8 @@ _TABLE: tuple[tuple[str, str, str, str, LipTarget], ...] = (
     ("W", "W UW UH", "ou", "F", LipTarget(0.2, 0.12, 1.0, tongue=0.3, dominance=0.9)),
     ("AA", "AA AE AH AY AW", "aa", "D", LipTarget(0.9, 0.55, 0.05, tongue=0.1, dominance=0.8)),
     ("EH", "EH EY", "E", "C", LipTarget(0.55, 0.7, 0.0, tongue=0.4, dominance=0.7)),
-    ("IY", "IY IH Y", "I", "B", LipTarget(0.3, 0.85, 0.0, tongue=0.6, dominance=0.7)),
-    ("AO", "AO OW OY", "O", "E", LipTarget(0.6, 0.25, 0.75, tongue=0.2, dominance=0.85)),
+    ("IY", "IY IH Y", "ih", "B", LipTarget(0.3, 0.85, 0.0, tongue=0.6, dominance=0.7)),
+    ("AO", "AO OW OY", "oh", "E", LipTarget(0.6, 0.25, 0.75, tongue=0.2, dominance=0.85)),
 )
 VISEMES: tuple[str, ...] = (SILENCE, *(row[0] for row in _TABLE))
 
@@ -87,13 +90,10 @@ OCULUS: dict[str, str] = {p: row[2] for row in _TABLE for p in row[1].split()} |
     "N": "nn",
     SILENCE: "sil",
 }
+# As Rhubarb's own animation rules have it.
 RHUBARB: dict[str, str] = {p: row[3] for row in _TABLE for p in row[1].split()} | {
-    "UH": "E",
     "AH": "C",
     "AE": "C",
-    "R": "E",
-    "ER": "E",
-    "K": "B",
     SILENCE: "X",
 }
 LIP_TARGETS: dict[str, LipTarget] = {p: row[4] for row in _TABLE for p in row[1].split()} | {
@@ -107,7 +107,8 @@ LIP_TARGETS: dict[str, LipTarget] = {p: row[4] for row in _TABLE for p in row[1]
     SILENCE: _REST,
 }
 # Diphthongs move: where they end, for the last part of the phone.
-_GLIDES = {"AY": "IH", "EY": "IH", "OY": "IH", "AW": "UH", "OW": "UH"}
+GLIDES = {"AY": "IH", "EY": "IH", "OY": "IH", "AW": "UH", "OW": "UH"}
+GLIDES_AT = 0.6
 _SILENT = frozenset({"", "sil", "SIL", "sp", "spn", "pau", "<sil>", "<eps>", "_"})
 
 CHANNELS: tuple[str, ...] = ("opening", "width", "roundness", "closure", "teeth", "tongue")
@@ -120,9 +121,8 @@ def _arpabet(phone: str) -> str:
     base = without_stress(phone)
     if base in _VISEME:
         return base
-    found = kokoro_to_arpabet(phone)
     # A phone that nobody knows moves the lips as little as a neutral vowel.
-    return without_stress(found[0]) if found else "AH"
+    return ipa_to_arpabet(phone) or "AH"
 
 
 def viseme_of(phone: str) -> str:
@@ -132,13 +132,21 @@ def viseme_of(phone: str) -> str:
 
 
 def oculus(phone: str) -> str:
-    """The Oculus OVRLipSync viseme, one of 15: sil PP FF TH DD kk CH SS nn RR aa E I O U (ou)."""
+    """The Oculus OVRLipSync viseme, one of 15.
+
+    sil PP FF TH DD kk CH SS nn RR aa E ih oh ou.
+    """
     return OCULUS[_arpabet(phone)]
 
 
 def rhubarb(phone: str) -> str:
     """The Rhubarb Lip Sync / Preston Blair mouth shape: A-H, X for rest."""
     return RHUBARB[_arpabet(phone)]
+
+
+def arpabet_of(phone: str) -> str:
+    """The ARPAbet phone without stress that stands for `phone`; `SILENCE` for silence."""
+    return _arpabet(phone)
 
 
 def lip_target(phone: str) -> LipTarget:
@@ -192,8 +200,8 @@ def _segments(timing: Timing) -> list[tuple[float, float, LipTarget]]:
     segments: list[tuple[float, float, LipTarget]] = []
     for phone in timing.phones:
         target = lip_target(phone.label)
-        glide = _GLIDES.get(_arpabet(phone.label))
-        turn = phone.start_s + (0.6 if glide else 1.0) * phone.duration_s
+        glide = GLIDES.get(_arpabet(phone.label))
+        turn = phone.start_s + (GLIDES_AT if glide else 1.0) * phone.duration_s
         segments.append((phone.start_s, turn, target))
         if glide:
             segments.append((turn, phone.end_s, LIP_TARGETS[glide]))

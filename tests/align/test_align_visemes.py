@@ -17,6 +17,7 @@ from align.visemes import (
     OCULUS,
     RHUBARB,
     VISEMES,
+    arpabet_of,
     closures,
     curves,
     lip_target,
@@ -28,7 +29,7 @@ from align.visemes import (
 )
 from media.time import FrameRate
 
-OCULUS_TEXT = "sil PP FF TH DD kk CH SS nn RR aa E I O ou"
+OCULUS_TEXT = "sil PP FF TH DD kk CH SS nn RR aa E ih oh ou"
 OCULUS_15 = set(OCULUS_TEXT.split())
 
 
@@ -57,6 +58,29 @@ def test_ipa_and_stress_and_silence() -> None:
     assert oculus("m") == "PP"
     assert rhubarb("") == "X"
     assert viseme_of("sil") == "sil"
+
+
+@pytest.mark.parametrize(
+    ("ipa", "arpabet"),
+    [
+        ("tʃ", "CH"),
+        ("d͡ʒ", "JH"),
+        ("eɪ", "EY"),
+        ("aj", "AY"),
+        ("ow", "OW"),
+        ("pʰ", "P"),
+        ("iː", "IY"),
+        ("ɑ̃", "AA"),
+        ("n̩", "N"),
+        ("ɫ", "L"),
+        ("ɝ", "ER"),
+        ("ʍ", "W"),
+        ("ʙ", "B"),
+    ],
+)
+def test_ipa_of_other_aligners(ipa: str, arpabet: str) -> None:
+    assert arpabet_of(ipa) == arpabet
+    assert lip_target(ipa) == LIP_TARGETS[arpabet]
 
 
 RATES = [FrameRate(Fraction(n, d)) for n, d in ((12, 1), (24000, 1001), (25, 1), (60, 1))]
