@@ -6,7 +6,12 @@ from pathlib import Path
 
 from weights.registry import locate
 
-__all__ = ["model_folder", "silero_path", "whisper_folder"]
+__all__ = ["aligner_path", "model_folder", "silero_path", "whisper_folder"]
+
+
+def aligner_path() -> Path:
+    """The safetensors file of our own aligner; its card lies beside it."""
+    return locate("aligner")
 
 
 def silero_path() -> Path:

@@ -4,11 +4,13 @@ An `Aligner` takes a `media.audio.Sound` (mono, any rate, at most about half a m
 an `align.text.Script` and returns an `align.timing.Timing`. Engines are found by name and
 imported on use:
 
-    aligner = get_aligner("sphinx")
+    aligner = get_aligner()                     # "default": nnet, and sphinx where it doubts
     timing = aligner.align(sound, speakable("We chose to go."))
 
-"exact" is no aligner: a synthesiser that knows its durations hands them to
-`align.engines.exact.timing_from_durations`.
+"nnet" is the small network of our own, "sphinx" PocketSphinx, "ctc" any wav2vec 2.0 model
+that spells (`align.engines.ctc.CtcAligner(folder)`), and `align.engines.synth.SynthAligner`
+compares with a synthesis of the same words. "exact" is no aligner: a synthesiser that knows
+its durations hands them to `align.engines.exact.timing_from_durations`.
 """
 
 from __future__ import annotations
@@ -25,13 +27,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Aligner", "get_aligner"]
 
-_ENGINES = {"sphinx": ("align.engines.sphinx", "SphinxAligner")}
+_ENGINES = {
+    "ctc": ("align.engines.ctc", "CtcAligner"),
+    "default": ("align.engines.combined", "CombinedAligner"),
+    "nnet": ("align.engines.nnet", "NnetAligner"),
+    "sphinx": ("align.engines.sphinx", "SphinxAligner"),
+}
 
 
 class Aligner(Protocol):
     """Anything that finds when the words of a script are said in a sound."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the engine is called, and what `Timing.engine` says."""
+        ...
 
     def align(self, sound: Sound, script: Script) -> Timing:
         """Time every word and phone of `script`; raises `AlignError` when they cannot fit."""

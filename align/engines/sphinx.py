@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from align._weights import model_folder
-from align.phones import without_stress
+from align.engines._pronunciations import pronunciations
 from align.refine import loudness, phrase_end, phrase_start, refine_edges, speech_level
 from align.timing import Span, Timing
 from media.errors import AlignError
@@ -69,30 +69,6 @@ def check_fits(script: Script, duration_s: float) -> None:
             f"{len(script.words)} words cannot be spoken in {duration_s:.2f} s; "
             "give the text of this sound, or the whole sound of this text"
         )
-
-
-@cache
-def _dictionary() -> dict[str, tuple[str, ...]]:
-    """word -> its CMU pronunciations (phones joined by spaces)."""
-    path = model_folder() / "cmudict-en-us.dict"
-    entries: dict[str, list[str]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        word, _, phones = line.partition(" ")
-        entries.setdefault(word.split("(")[0], []).append(phones.strip())
-    return {word: tuple(variants) for word, variants in entries.items()}
-
-
-def _pronunciations(script: Script) -> list[tuple[str, ...]]:
-    """For every word its pronunciations, the script's own first."""
-    known = _dictionary()
-    return [
-        tuple(
-            dict.fromkeys(
-                (" ".join(map(without_stress, w.phones)), *known.get(w.spoken.lower(), ()))
-            )
-        )
-        for w in script.words
-    ]
 
 
 def _prepare(sound: Sound) -> bytes:
@@ -148,14 +124,12 @@ def _name(decoder: Any, variants: tuple[str, ...]) -> str:
     return name
 
 
-def _decode(
-    pcm: bytes, pronunciations: Sequence[tuple[str, ...]], attempt: int
-) -> list[_Found] | None:
+def _decode(pcm: bytes, words: Sequence[tuple[str, ...]], attempt: int) -> list[_Found] | None:
     """Two passes; None when the decoder does not reach the end of the words."""
     decoder, lock = _decoder(attempt)
     with lock:
         try:
-            decoder.set_align_text(" ".join(_name(decoder, p) for p in pronunciations))
+            decoder.set_align_text(" ".join(_name(decoder, p) for p in words))
             _run(decoder, pcm)
             decoder.set_alignment()
             _run(decoder, pcm)
@@ -164,7 +138,7 @@ def _decode(
             return None
         found = list(_entries(alignment)) if alignment is not None else []
     count = found[-1].word + 1 if found else 0
-    return found if count == len(pronunciations) else None
+    return found if count == len(words) else None
 
 
 def _run(decoder: Any, pcm: bytes) -> None:
@@ -203,9 +177,9 @@ class SphinxAligner:
         duration = float(sound.duration_s)
         check_fits(script, duration)
         pcm = _prepare(sound)
-        pronunciations = _pronunciations(script)
+        words = pronunciations(script)
         for attempt in range(len(_ATTEMPTS)):
-            found = _decode(pcm, pronunciations, attempt)
+            found = _decode(pcm, words, attempt)
             if found is not None:
                 return _timing(script, _settled(sound, _phones(found, duration)), duration)
         from align.spread import spread

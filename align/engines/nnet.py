@@ -1,0 +1,200 @@
+"""Forced alignment by a small network of our own: the engine for recordings in English.
+
+Trained by `scripts/train_aligner.py` on synthesised speech whose durations are known and on
+recordings that it aligned itself (the card is `align/data/aligner.toml`). The network says
+for every 10 ms which phone sounds and for every 5 ms whether a boundary lies there; an exact
+Viterbi search over the words' pronunciations, with pauses where they fit, divides the sound;
+then each boundary moves to where, within 25 ms, the network sees it.
+
+A word's confidence compares its phones with what the network would rather have heard there,
+so words that are not said are low. No recording is ever lost: where the words cannot be
+followed they are spread over the loud parts, with a confidence of at most 0.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from align._weights import aligner_path
+from align.engines._features import FINE_S, FRAME_S, RATE, features
+from align.engines._network import PHONES, SILENCE, Network, load_network
+from align.engines._path import Step, best_path, build_graph
+from align.engines._pronunciations import pronunciations
+from align.engines.sphinx import check_fits
+from align.timing import Span, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from align.text import Script
+    from media.audio import Sound
+
+    Floats = NDArray[np.float32]
+
+__all__ = ["Heard", "NnetAligner", "Placed", "hear", "joined", "place"]
+
+# Below this a pause between words is the slack of the grid: its neighbours share it.
+_LEAST_PAUSE_S = 0.03
+_LEAST_PHONE_S = 0.005
+_REACH_S, _SPREAD_S = 0.025, 0.015
+# Stops keep the silence of their closure.
+_STOPS = frozenset("PTKBDG") | {"CH", "JH"}
+_LOGIT_LIMIT = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What the network says of a sound.
+
+    `posteriors` float32 [n, 40], natural log, a row per 10 ms; `boundaries` float32 [2 n],
+    log odds per 5 ms.
+    """
+
+    posteriors: Floats
+    boundaries: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A phone of word `word` (an index into the script), seconds, and its mean log score."""
+
+    word: int
+    phone: str
+    start_s: float
+    end_s: float
+    score: float
+
+
+def hear(sound: Sound, network: Network) -> Heard:
+    """Run `network` over `sound` (any rate)."""
+    from media.audio import resample
+
+    return Heard(*network(features(resample(sound, RATE).samples)))
+
+
+def place(heard: Heard, words: Sequence[Sequence[str]], network: Network) -> list[Placed] | None:
+    """The phones of `words` (pronunciations, phones joined by spaces) in `heard`.
+
+    None when there are more phones than frames.
+    """
+    tuning = network.tuning
+    scores = heard.posteriors - tuning.prior * network.weights["log_prior"]
+    fine = np.clip(heard.boundaries, -_LOGIT_LIMIT, _LOGIT_LIMIT)
+    # Frame t begins between the analyses 2 t - 1 and 2 t.
+    edge = np.zeros(len(scores), np.float32)
+    edge[1:] = np.maximum(fine[1:-1:2], fine[2::2])
+    found = best_path(build_graph(words), scores, tuning.boundary * edge, tuning.pause)
+    if found is None:
+        return None
+    steps = found[0]
+    edges = _sharpened([s.start for s in steps] + [steps[-1].stop], heard.boundaries)
+    best = heard.posteriors.max(axis=1)
+    return [
+        Placed(s.word, PHONES[s.phone], a, b, _score(heard, s, best))
+        for s, (a, b) in zip(steps, pairwise(edges), strict=True)
+        if s.phone != SILENCE
+    ]
+
+
+def _score(heard: Heard, step: Step, best: Floats) -> float:
+    """Mean log ratio to the class that the network likes best: 0 is perfect."""
+    part = slice(step.start, step.stop)
+    return float(np.mean(heard.posteriors[part, step.phone] - best[part]))
+
+
+def _sharpened(frames: list[int], logits: Floats) -> list[float]:
+    """Seconds of the boundaries before each of `frames`: the centre of what the boundary
+    head sees within 25 ms, never past the middle of a neighbouring phone.
+    """
+    chance = 1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30).astype(np.float64)))
+    edges = [f * FRAME_S for f in frames]
+    found = list(edges)
+    for i in range(1, len(edges) - 1):
+        low = max(edges[i] - _REACH_S, 0.5 * (edges[i - 1] + edges[i]))
+        high = min(edges[i] + _REACH_S, 0.5 * (edges[i] + edges[i + 1]))
+        first, last = int(np.ceil(low / FINE_S - 0.5)), int(np.floor(high / FINE_S - 0.5)) + 1
+        first, last = max(first, 0), min(last, len(chance))
+        if last <= first:
+            continue
+        times = (np.arange(first, last) + 0.5) * FINE_S
+        weights = chance[first:last] * np.exp(-0.5 * ((times - edges[i]) / _SPREAD_S) ** 2)
+        peak = int(np.argmax(weights))
+        near = slice(max(0, peak - 2), peak + 3)
+        mass = weights[near] ** 2
+        if mass.sum() > 1e-6:
+            found[i] = float((times[near] * mass).sum() / mass.sum())
+    return found
+
+
+def joined(phones: list[Placed], duration_s: float) -> list[tuple[float, float]]:
+    """Start and end of every phone inside the sound, in order, small gaps closed."""
+    edges = [[p.start_s, p.end_s] for p in phones]
+    for i in range(1, len(edges)):
+        gap = edges[i][0] - edges[i - 1][1]
+        if 0 < gap < _LEAST_PAUSE_S:
+            share = 0.0 if phones[i].phone in _STOPS else 0.5 * gap
+            edges[i][0] = edges[i - 1][1] = edges[i - 1][1] + share
+    at, left = 0.0, len(edges)
+    least = min(_LEAST_PHONE_S, duration_s / (2 * left))
+    found: list[tuple[float, float]] = []
+    for start, end in edges:
+        begin = min(max(start, at), duration_s - left * least)
+        left -= 1
+        at = min(max(end, begin + least), duration_s - left * least)
+        found.append((begin, at))
+    return found
+
+
+def _timing(script: Script, phones: list[Placed], duration_s: float, network: Network) -> Timing:
+    """Written words over their phones."""
+    tuning = network.tuning
+
+    def sure(group: Sequence[Placed]) -> float:
+        lengths = np.array([p.end_s - p.start_s for p in group]) + 0.01
+        score = float(np.average([p.score for p in group], weights=lengths))
+        value = 1.0 / (1.0 + np.exp(-(tuning.slope * score + tuning.offset)))
+        return float(np.clip(value, 0.02, 0.99))
+
+    times = joined(phones, duration_s)
+    spans = [Span(p.phone, a, b, sure([p])) for p, (a, b) in zip(phones, times, strict=True)]
+    words: list[Span] = []
+    for first, last in script.written_words():
+        inside = [i for i, p in enumerate(phones) if first <= p.word < last]
+        if inside:
+            start, end = spans[inside[0]].start_s, spans[inside[-1]].end_s
+            confidence = sure([phones[i] for i in inside])
+            words.append(Span(script.words[first].written, start, end, confidence))
+    return Timing(tuple(words), tuple(spans), duration_s, engine="nnet")
+
+
+class NnetAligner:
+    """The learned aligner. `weights` is a file of the training command's; None, the shipped one."""
+
+    name = "nnet"
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self._weights = weights
+
+    def align(self, sound: Sound, script: Script) -> Timing:
+        """Time every word and phone of `script` in `sound` (any rate).
+
+        What cannot be followed is spread over the sound with a confidence of at most 0.1
+        (`engine` is then "spread"). Raises `AlignError` when the words could not be spoken
+        in so short a sound.
+        """
+        duration = float(sound.duration_s)
+        check_fits(script, duration)
+        network = load_network(self._weights or aligner_path())
+        phones = place(hear(sound, network), pronunciations(script), network)
+        if phones is None:
+            from align.spread import spread
+
+            return spread(sound, script)
+        return _timing(script, phones, duration, network)

@@ -1,0 +1,129 @@
+"""Alignment by comparison with a synthesis, and what the default makes of two opinions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from align_line import Line
+
+from align.engines.combined import DOUBTFUL, CombinedAligner, compared
+from align.engines.synth import SynthAligner, laid_on
+from align.spread import spread
+from align.text import Script
+from align.timing import Span, Timing
+from media.audio import Sound
+from media.errors import AlignError
+
+
+def slower(line: Line, factor: float) -> tuple[Sound, Timing]:
+    """The line played slower, with a little noise: another performance, known times."""
+    count = int(len(line.sound) * factor)
+    samples = np.interp(np.arange(count) / factor, np.arange(len(line.sound)), line.sound.samples)
+    noise = np.random.default_rng(0).normal(0, 0.002, count)
+
+    def moved(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+        return tuple(replace(s, start_s=s.start_s * factor, end_s=s.end_s * factor) for s in spans)
+
+    exact = line.exact
+    timing = replace(
+        exact,
+        words=moved(exact.words),
+        phones=moved(exact.phones),
+        duration_s=count / line.sound.rate,
+    )
+    return Sound((samples + noise).astype(np.float32), line.sound.rate), timing
+
+
+def starts(timing: Timing) -> np.ndarray:
+    return np.array([w.start_s for w in timing.words])
+
+
+def test_a_known_performance_times_another(line: Line) -> None:
+    sound, exact = slower(line, 1.12)
+    found = SynthAligner(lambda script: (line.sound, line.exact)).align(sound, line.script)
+    assert [w.label for w in found.words] == [w.label for w in exact.words]
+    assert [p.label for p in found.phones] == [p.label for p in exact.phones]
+    off = 1000 * np.abs(starts(found) - starts(exact))
+    assert np.median(off) < 12
+    assert np.mean(off) < 25
+    assert found.engine == "synth"
+    assert np.mean([w.confidence for w in found.words]) > 0.45
+
+
+def test_other_words_are_not_believed(line: Line) -> None:
+    reversed_sound = Sound(line.sound.samples[::-1].copy(), line.sound.rate)
+    right = laid_on(slower(line, 1.1)[0], line.sound, line.exact)
+    wrong = laid_on(reversed_sound, line.sound, line.exact)
+    assert len(wrong.words) == len(line.exact.words)
+
+    def sure(timing: Timing) -> float:
+        return float(np.mean([w.confidence for w in timing.words]))
+
+    assert sure(wrong) < 0.6 * sure(right)
+
+
+def test_silence_and_short_sounds_still_answer(line: Line) -> None:
+    for sound in (Sound(np.zeros(64000, np.float32), 16000), line.sound.cut(0, 3.0)):
+        found = laid_on(sound, line.sound, line.exact)
+        assert len(found.phones) == len(line.exact.phones)
+        assert found.phones[-1].end_s <= found.duration_s + 1e-9
+    aligner = SynthAligner(lambda script: (line.sound, line.exact))
+    with pytest.raises(AlignError, match="cannot be spoken"):
+        aligner.align(line.sound.cut(0, 0.4), line.script)
+
+
+class Fixed:
+    """An engine that always answers the same."""
+
+    name = "fixed"
+
+    def __init__(self, timing: Timing) -> None:
+        self.timing, self.asked = timing, 0
+
+    def align(self, sound: Sound, script: Script) -> Timing:
+        self.asked += 1
+        return self.timing
+
+
+def opinion(*words: tuple[float, float, float], engine: str = "one") -> Timing:
+    spans = tuple(Span("w", a, b, c) for a, b, c in words)
+    return Timing(spans, spans, 3.0, engine=engine)
+
+
+def default_of(first: Timing, second: Timing, line: Line) -> tuple[Timing, Fixed]:
+    other = Fixed(second)
+    found = CombinedAligner(Fixed(first), [other]).align(line.sound, line.script)
+    return found, other
+
+
+def test_who_is_sure_is_not_asked_twice(line: Line) -> None:
+    first = opinion((0.1, 0.5, 0.9), (0.5, 1.0, 0.8))
+    found, other = default_of(first, opinion((0, 1, 0.9), (1, 2, 0.9)), line)
+    assert found == first
+    assert other.asked == 0
+
+
+def test_agreement_is_confidence_and_disagreement_is_flagged(line: Line) -> None:
+    first = opinion((0.1, 0.5, 0.9), (0.5, 1.0, 0.4), (1.2, 1.6, 0.4))
+    second = opinion((0.3, 0.5, 0.9), (0.52, 1.03, 0.9), (1.7, 2.0, 0.9), engine="two")
+    found, other = default_of(first, second, line)
+    assert other.asked == 1
+    assert [w.start_s for w in found.words] == [0.1, 0.5, 1.2]
+    assert [w.confidence for w in found.words] == pytest.approx([0.9, 0.5, 0.3])
+    assert found.words[1].confidence >= DOUBTFUL > found.words[2].confidence
+    assert found.phones[2].confidence == pytest.approx(0.3)
+    assert found.engine == "one+two"
+
+
+def test_what_one_loses_the_other_keeps(line: Line) -> None:
+    lost, kept = spread(line.sound, line.script), opinion((0.1, 0.5, 0.9), engine="two")
+    assert default_of(lost, kept, line)[0] == kept
+    assert default_of(lost, lost, line)[0] == lost
+
+
+def test_a_word_too_few_is_a_disagreement() -> None:
+    first = opinion((0.1, 0.5, 0.4), (0.5, 1.0, 0.4))
+    found = compared(first, [opinion((0.1, 0.5, 0.9))])
+    assert [w.confidence >= DOUBTFUL for w in found.words] == [True, False]
