@@ -20,7 +20,7 @@ from voice.scores import intelligibility, naturalness
 from voice.similarity import centroid, cosine, ge2e, judge
 from voice.voice import Voice
 
-__all__ = ["Measured", "Person", "band_limited", "ceiling", "divide", "listen", "measure"]
+__all__ = ["Measured", "Person", "band_limited", "ceiling", "divide", "likeness", "listen", "measure"]
 
 Floats = NDArray[np.float32]
 
@@ -117,12 +117,26 @@ def measure(
         sound = synthesizer.speak(speakable(text), voice).sound
         heard = band_limited(sound, person.band_hz)
         try:
-            likeness = cosine(judge().embed(heard), person.judge)
+            near = cosine(judge().embed(heard), person.judge)
             trained = cosine(ge2e().embed(heard), person.ge2e)
         except NoSpeechError:
-            likeness = trained = 0.0
-        rows.append((likeness, trained, intelligibility(sound, text).wer, naturalness(sound)))
+            near = trained = 0.0
+        rows.append((near, trained, intelligibility(sound, text).wer, naturalness(sound)))
     return Measured(*(float(v) for v in np.mean(rows, axis=0)))
+
+
+def likeness(
+    voice: Voice, texts: Sequence[str], person: Person, synthesizer: Synthesizer
+) -> float:
+    """The judge's mean cosine alone: `Measured.similarity` without listening to the words."""
+    marks = []
+    for text in texts:
+        heard = band_limited(synthesizer.speak(speakable(text), voice).sound, person.band_hz)
+        try:
+            marks.append(cosine(judge().embed(heard), person.judge))
+        except NoSpeechError:
+            marks.append(0.0)
+    return float(np.mean(marks))
 
 
 def ceiling(person: Person) -> float | None:

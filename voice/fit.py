@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from media.errors import ArchiveError
 from voice import _fit_gradient, _fit_start
 from voice._fit_gradient import Clock, MelLoss, TimbreLoss
-from voice._fit_person import Measured, Person, ceiling, listen, measure
+from voice._fit_person import Measured, Person, ceiling, likeness, listen, measure
 from voice._fit_targets import FRAME_SAMPLES, Target, make_targets
 from voice.archive import CLIP_RATE, Archive, Clip, read_archive
 from voice.engines import Synthesizer, get_synthesizer
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 _USED_S = 240.0  # of speech; more makes a fit of this length no better
 _BLENDS = (0.0, 0.5, 1.0)  # how far the prosody goes from the start to the person
 _BLEND_SENTENCES = 2
-_SCORED_SENTENCES = 4
+_SCORED_SENTENCES = 8
 _CHECKED_CLIPS = 4
 _TOP_MARGIN = 0.96  # the loss stops this much below the edge of the recordings' band
 _HIGHEST_HZ = 11_000.0
@@ -58,6 +58,11 @@ _WEIGHTS = ("kokoro-onnx", "ge2e", "voicefilter-embedder")
 _SPARE_TEXTS = (
     "My grandmother worked in that factory for thirty years before it closed down.",
     "Would you please tell me where I can find the nearest hospital?",
+    "The river was higher than anyone in the village could remember.",
+    "We took the early train and were home before it got dark.",
+    "Nobody knew at the time how important that letter would become.",
+    "She opened the window, looked down at the street, and smiled.",
+    "Most of the houses were built by hand, from stone and old timber.",
 )
 
 
@@ -299,11 +304,11 @@ class _Fit:
         self.report(0.95, "scoring")
         nearest = max(known, key=lambda k: cosine(k.judge, self.person.judge))
         texts = self._texts(_SCORED_SENTENCES)
-        stock = measure(nearest.voice, texts, self.person, self.synthesizer)
+        stock = likeness(nearest.voice, texts, self.person, self.synthesizer)
         return VoiceScores(
             similarity=marks.similarity,
             similarity_ceiling=ceiling(self.person),
-            similarity_best_stock=stock.similarity,
+            similarity_best_stock=stock,
             wer=marks.wer,
             dnsmos=marks.dnsmos,
         )
