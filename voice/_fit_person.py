@@ -20,7 +20,16 @@ from voice.scores import intelligibility, naturalness
 from voice.similarity import centroid, cosine, ge2e, judge
 from voice.voice import Voice
 
-__all__ = ["Measured", "Person", "band_limited", "ceiling", "divide", "likeness", "listen", "measure"]
+__all__ = [
+    "Measured",
+    "Person",
+    "band_limited",
+    "ceiling",
+    "divide",
+    "likeness",
+    "listen",
+    "measure",
+]
 
 Floats = NDArray[np.float32]
 
@@ -125,9 +134,7 @@ def measure(
     return Measured(*(float(v) for v in np.mean(rows, axis=0)))
 
 
-def likeness(
-    voice: Voice, texts: Sequence[str], person: Person, synthesizer: Synthesizer
-) -> float:
+def likeness(voice: Voice, texts: Sequence[str], person: Person, synthesizer: Synthesizer) -> float:
     """The judge's mean cosine alone: `Measured.similarity` without listening to the words."""
     marks = []
     for text in texts:
