@@ -72,8 +72,8 @@ class Decision:
     time: str = ""
 
 
-def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one line, whole and on the disk. Raises `OutputError`."""
+def append_line(path: Path, record: Mapping[str, Any], *, flush: bool = True) -> None:
+    """Add one line, whole and (with `flush`) on the disk. Raises `OutputError`."""
     line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,8 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
             if os.write(handle, line) != len(line):
                 os.ftruncate(handle, size)
                 raise OutputError(f"cannot write '{path}': there is no room left; free some space")
-            os.fsync(handle)
+            if flush:
+                os.fsync(handle)
         finally:
             os.close(handle)
     except OSError as error:

@@ -258,25 +258,32 @@ class Placed:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_timeline(placed: Sequence[Placed], path: Path, *, title: str, rate: FrameRate) -> None:
+def write_timeline(
+    placed: Sequence[Placed],
+    path: Path,
+    *,
+    title: str,
+    rate: FrameRate,
+    folder: Path | None = None,
+) -> None:
     """A timeline with every delivered line and shot at its timecode: .otio or .edl.
 
     Sound goes to one track a character, pictures to a track of their own; files that would
     overlap go to a further track. Handles stay outside the cut, ready to be pulled out.
-    Links are relative to the timeline's own folder. An EDL holds one track: the shots, or
-    the sound where there are none. Raises `OutputError` when the place cannot be written.
+    Links are relative to `folder` (default: the timeline's own). An EDL holds one track: the
+    shots, or the sound where there are none. Raises `OutputError`.
     """
     from media.files import atomic_path
 
     timed = [p for p in placed if p.cue.start is not None and p.cue.frames]
-    text = _otio_text(timed, path, title, rate)
+    text = _otio_text(timed, folder or path.parent, title, rate)
     if path.suffix.lower() == ".edl":
         text = _edl_text(timed, title)
     with atomic_path(path) as temporary:
         temporary.write_text(text, "utf-8")
 
 
-def _otio_text(placed: Sequence[Placed], path: Path, title: str, rate: FrameRate) -> str:
+def _otio_text(placed: Sequence[Placed], folder: Path, title: str, rate: FrameRate) -> str:
     import opentimelineio as otio
 
     first = min((p.cue.start.frames for p in placed if p.cue.start), default=0)
@@ -294,7 +301,7 @@ def _otio_text(placed: Sequence[Placed], path: Path, title: str, rate: FrameRate
                     otio.opentime.RationalTime(begin - at, exact),
                 )
                 track.append(otio.schema.Gap(source_range=span))
-            track.append(_otio_clip(item, path, exact))
+            track.append(_otio_clip(item, folder, exact))
             at = begin + _cut_frames(item)
         timeline.tracks.append(track)
     return str(otio.adapters.write_to_string(timeline, "otio_json", indent=2))
@@ -328,7 +335,7 @@ def _cut_frames(item: Placed) -> int:
     return max(1, min(item.cue.frames or 1, item.frames - item.lead))
 
 
-def _otio_clip(item: Placed, path: Path, rate: float) -> Any:
+def _otio_clip(item: Placed, folder: Path, rate: float) -> Any:
     import opentimelineio as otio
 
     start = item.cue.start.frames if item.cue.start else 0
@@ -336,7 +343,7 @@ def _otio_clip(item: Placed, path: Path, rate: float) -> Any:
     there = spans(time(start - item.lead, rate), time(item.frames, rate))
     used = spans(time(start, rate), time(_cut_frames(item), rate))
     try:
-        url = item.file.relative_to(path.parent).as_posix()
+        url = item.file.relative_to(folder).as_posix()
     except ValueError:
         url = str(item.file)
     facts = {name: getattr(item.cue, name) for name in (*_FIELDS, "scene", "reel", "variant")}
