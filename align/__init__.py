@@ -5,6 +5,8 @@
     for word in timing.words: ...                 # Span(label, start_s, end_s, confidence)
     write_timing(timing, "speech.TextGrid")       # read_timing brings an editor's copy back
 
+`align_file` times files of any length in little memory; `settle` makes whole what an editor
+changed in one tier only; `draw_timing` makes a picture of it.
 `speakable` turns written text into spoken words and phones, for the voice as well as here;
 `timing_from_durations` is for synthesisers that know their timing; `visemes` has mouth
 shapes and curves at any frame rate. Phones are ARPAbet without stress, silences are gaps.
@@ -16,12 +18,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from align.corrections import settle
     from align.engines import Aligner, get_aligner
     from align.engines.exact import timing_from_durations
     from align.formats import read_timing, write_timing
+    from align.lexicon import read_lexicon
+    from align.plot import draw_timing
     from align.text import Script, SpokenWord, kokoro_to_arpabet, speakable
     from align.timing import Span, Timing
-    from align.transcribe import Segment, Transcript, align_sound, transcribe
+    from align.transcribe import Segment, Transcript, align_file, align_sound, transcribe
     from align.visemes import LipTarget, closures, curves, lip_target, silent_frames, viseme_of
 
 __all__ = [
@@ -33,13 +38,17 @@ __all__ = [
     "SpokenWord",
     "Timing",
     "Transcript",
+    "align_file",
     "align_sound",
     "closures",
     "curves",
+    "draw_timing",
     "get_aligner",
     "kokoro_to_arpabet",
     "lip_target",
+    "read_lexicon",
     "read_timing",
+    "settle",
     "silent_frames",
     "speakable",
     "timing_from_durations",
@@ -51,10 +60,19 @@ __all__ = [
 _HOMES = {
     "align.engines": ("Aligner", "get_aligner"),
     "align.engines.exact": ("timing_from_durations",),
+    "align.corrections": ("settle",),
     "align.formats": ("read_timing", "write_timing"),
+    "align.lexicon": ("read_lexicon",),
+    "align.plot": ("draw_timing",),
     "align.text": ("Script", "SpokenWord", "kokoro_to_arpabet", "speakable"),
     "align.timing": ("Span", "Timing"),
-    "align.transcribe": ("Segment", "Transcript", "align_sound", "transcribe"),
+    "align.transcribe": (
+        "Segment",
+        "Transcript",
+        "align_file",
+        "align_sound",
+        "transcribe",
+    ),
     "align.visemes": (
         "LipTarget",
         "closures",

@@ -1,84 +1,84 @@
 """A long text laid over what a recogniser heard, so that it can be cut into pieces.
 
-The recogniser mishears words, and transcripts leave words out or add some; runs of words
-that both have are anchors (longest matching blocks, Ratcliff & Obershelp, as in difflib).
-Words between two anchors that lie in different pieces are shared out in proportion to
-what was heard on each side of the cut.
+The recogniser mishears words, and transcripts leave words out or add some; words that both
+have are anchors (`align.agreement`). Words between two anchors that lie in different pieces
+are shared out in proportion to what was heard on each side of the cut.
 """
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from align.normalise import normalise
+from align.agreement import Agreement, compare
 from media.errors import AlignError
 
 if TYPE_CHECKING:
     from align.text import Script
     from align.timing import Span
 
-__all__ = ["divide_script"]
+__all__ = ["LEAST_IN_COMMON", "divide_script", "refuse_another_text", "whole_token"]
 
-_LEAST_IN_COMMON = 0.15
-
-
-def _key(word: str) -> str:
-    return re.sub(r"[^a-z]", "", word.lower())
-
-
-def _heard_words(words: Sequence[Span], ends: Sequence[float]) -> tuple[list[str], list[int]]:
-    """Spoken words that were heard, and the piece in which each one was."""
-    keys: list[str] = []
-    pieces: list[int] = []
-    for span in words:
-        piece = min(bisect_right(ends, span.middle_s), len(ends) - 1)
-        for spoken in normalise(span.label).pieces:
-            if spoken.kind != "punct":
-                keys.append(_key(spoken.text))
-                pieces.append(piece)
-    return keys, pieces
+LEAST_IN_COMMON = 0.25
+"""Share of the words that text and speech must have in common to be taken for the same."""
+# A text of fewer words is refused only when not one of them is heard.
+_FEW = 4
+_SHOWN = 60
 
 
 def divide_script(
-    script: Script, heard: Sequence[Span], ends: Sequence[float]
+    script: Script,
+    heard: Sequence[Span],
+    ends: Sequence[float],
+    agreement: Agreement | None = None,
 ) -> list[tuple[int, int]]:
     """For each piece (it ends at `ends[i]` seconds) its words [first, last) of `script`.
 
-    `heard` are recognised words with rough times. The ranges follow on each other and
-    cover all words; written tokens are never divided. Raises `AlignError` when text and
-    speech have next to nothing in common.
+    `heard` are recognised words with rough times, `agreement` how they fit the script where
+    that is known already. The ranges follow on each other and cover all words; written
+    tokens are never divided. Raises `AlignError` when text and speech have next to nothing
+    in common.
     """
-    keys, pieces = _heard_words(heard, ends)
-    own = [_key(w.spoken) for w in script.words]
-    blocks = SequenceMatcher(None, own, keys, autojunk=False).get_matching_blocks()
-    matched = sum(b.size for b in blocks)
-    if matched < _LEAST_IN_COMMON * min(len(own), max(len(keys), 1)):
-        raise AlignError(
-            f"only {matched} of {len(own)} words of the text can be heard in the sound; "
-            "give the text of this sound, in the language that is spoken"
-        )
-    positions = _positions(len(own), len(keys), [(b.a, b.b, b.size) for b in blocks])
+    agreement = agreement or compare(script, heard)
+    refuse_another_text(agreement)
+    pieces = [min(bisect_right(ends, h.span.middle_s), len(ends) - 1) for h in agreement.heard]
+    positions = _positions(agreement.counterpart, len(pieces))
     cuts = [0]
     for piece in range(len(ends) - 1):
         heard_before = bisect_right(pieces, piece)
         cut = bisect_right(positions, heard_before - 0.5)
-        cuts.append(max(cuts[-1], _whole_token(script, cut)))
-    return list(zip(cuts, [*cuts[1:], len(own)], strict=True))
+        cuts.append(max(cuts[-1], whole_token(script, cut)))
+    return list(zip(cuts, [*cuts[1:], len(script.words)], strict=True))
 
 
-def _positions(own: int, heard: int, blocks: list[tuple[int, int, int]]) -> list[float]:
+def refuse_another_text(agreement: Agreement) -> None:
+    """Raise `AlignError` when next to nothing of the text can be heard."""
+    few = agreement.compared < _FEW
+    if (
+        agreement.compared > 1
+        and agreement.share < LEAST_IN_COMMON
+        and not (few and agreement.share)
+    ):
+        said = " ".join(dict.fromkeys(h.span.label for h in agreement.heard))
+        if len(said) > _SHOWN:
+            said = said[:_SHOWN].rsplit(" ", 1)[0] + " …"
+        raise AlignError(
+            f"this is not the text of this sound ({100 * agreement.share:.0f} % of its words can "
+            f"be heard): what is said is rather '{said}'; give its own text, in the language that "
+            "is spoken (English), or none"
+        )
+
+
+def _positions(counterpart: Sequence[int], heard: int) -> list[float]:
     """For every word of the text its place among the heard words, monotonic.
 
-    Anchored words have their counterpart's; words between are spread evenly.
+    Words with a counterpart have its place; words between are spread evenly.
     """
+    own = len(counterpart)
     known = [(-1, -1.0)]
-    for a, b, size in blocks:
-        known += [(a + i, float(b + i)) for i in range(size)]
+    known += [(i, float(j)) for i, j in enumerate(counterpart) if j >= 0]
     known.append((own, float(heard)))
     places: list[float] = []
     for (left, at), (right, to) in pairwise(known):
@@ -89,7 +89,7 @@ def _positions(own: int, heard: int, blocks: list[tuple[int, int, int]]) -> list
     return places
 
 
-def _whole_token(script: Script, cut: int) -> int:
+def whole_token(script: Script, cut: int) -> int:
     """The start of the written token that a cut before word `cut` would divide."""
     words = script.words
     while 0 < cut < len(words) and words[cut].start_char == words[cut - 1].start_char:

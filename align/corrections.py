@@ -14,6 +14,7 @@ a word must move the word's boundary with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
@@ -36,6 +37,7 @@ _FARTHEST_S = 3.0
 _MOST_PHONES = 30
 # In seconds of displacement: what a phone too many, too few, or of another kind is worth.
 _PHONE_COST_S = 0.04
+_STRANGE_S = 0.6
 _OTHER_WORD = 0.4
 _GUESSED = 0.5
 
@@ -137,8 +139,8 @@ def _owners(
 ) -> list[tuple[int, int]]:
     """Which phones [first, last) belong to each word: the cheapest way to share them out.
 
-    Cost: how far a word's edges are from those of its phones, and how many phones its
-    pronunciation has more or less. Phones may be nobody's (a word was deleted) and words
+    Cost: how far a word's edges are from those of its phones, and how far these are from its
+    pronunciation. Phones may be nobody's (a word was deleted) and words
     may have none (a word was added).
     """
     # best[j]: cost of the words so far when the first j phones are spent; came: how.
@@ -167,7 +169,10 @@ def _choices(
     word: Span, wanted: Sequence[str], phones: Sequence[Span], spent: int
 ) -> list[tuple[int, int, float]]:
     """(first, last, cost) of the phones that `word` may own when `spent` are gone."""
-    found = [(spent, spent, _PHONE_COST_S * (len(wanted) + 1) + word.duration_s)]
+    bare = _STRANGE_S + word.duration_s + _PHONE_COST_S * (len(wanted) + 1)
+    found = [(spent, spent, bare)]
+    target = Counter(wanted)
+    labels = [arpabet_of(p.label) for p in phones[spent : spent + _MOST_PHONES + 4]]
     for first in range(spent, min(spent + 4, len(phones))):
         skipped = _PHONE_COST_S * (first - spent)
         off = abs(phones[first].start_s - word.start_s)
@@ -175,7 +180,10 @@ def _choices(
             continue
         for last in range(first + 1, min(first + _MOST_PHONES, len(phones)) + 1):
             cost = skipped + off + abs(phones[last - 1].end_s - word.end_s)
-            cost += _PHONE_COST_S * abs(last - first - len(wanted)) if wanted else 0.0
+            if wanted:
+                cost += _PHONE_COST_S * abs(last - first - len(wanted))
+                common = (Counter(labels[first - spent : last - spent]) & target).total()
+                cost += _STRANGE_S * (1 - common / max(len(wanted), last - first))
             found.append((first, last, cost))
     return found
 

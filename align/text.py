@@ -10,8 +10,8 @@ is spelt letter by letter and reported in `Script.spelt`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -120,6 +120,32 @@ class Script:
             end -= 1
         owner = tuple(w - first if w >= 0 else -1 for w in self.word_of[begin:end])
         return Script(self.words[first:last], self.text, self.kokoro[begin:end], owner)
+
+    def joined(self, parts: Sequence[Script]) -> Script:
+        """`parts`, one after the other, as one script; parts of other texts among our own.
+
+        Words of another text keep it to themselves: their characters are counted from
+        beyond the end of `text`, so that they never share a written token with ours.
+        """
+        words: list[SpokenWord] = []
+        kokoro: list[str] = []
+        owner: list[int] = []
+        beyond = len(self.text) + 1
+        for part in parts:
+            own = part.words
+            if part.text is not self.text:
+                own = tuple(
+                    replace(w, start_char=w.start_char + beyond, end_char=w.end_char + beyond)
+                    for w in own
+                )
+                beyond += len(part.text) + 1
+            if kokoro:
+                kokoro.append(" ")
+                owner.append(-1)
+            kokoro.append(part.kokoro)
+            owner += [w + len(words) if w >= 0 else -1 for w in part.word_of]
+            words += own
+        return Script(tuple(words), self.text, "".join(kokoro), tuple(owner))
 
     def pieces(self, longest: int = LONGEST_KOKORO) -> tuple[Script, ...]:
         """Cut so that no piece has more than `longest` phonemes: at sentence ends first,

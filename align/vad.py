@@ -15,17 +15,28 @@ import numpy as np
 from media.errors import NoSpeechError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from media.audio import Sound
 
-__all__ = ["FRAME_S", "pieces_at_pauses", "require_speech", "speech_probability", "speech_spans"]
+__all__ = [
+    "BLOCK_S",
+    "FRAME_S",
+    "pieces_at_pauses",
+    "probabilities",
+    "require_speech",
+    "speech_probability",
+    "speech_spans",
+]
 
 RATE = 16000
 _FRAME = 512
 _CONTEXT = 64
 FRAME_S = _FRAME / RATE
-_BLOCK_S = 60
+# A whole number of frames, whatever the rate.
+BLOCK_S = 60
 _SPEAKS = 0.5
 _QUIET = 0.35
 _SHORTEST_PAUSE_S = 0.25
@@ -54,15 +65,22 @@ def speech_probability(sound: Sound) -> NDArray[np.float32]:
 
     Works through the sound a minute at a time, so memory does not grow with its length.
     """
+    block = sound.rate * BLOCK_S
+    count = max(len(sound.samples), 1)
+    parts = (sound.samples[at : at + block] for at in range(0, count, block))
+    return probabilities(type(sound)(part, sound.rate) for part in parts)
+
+
+def probabilities(blocks: Iterable[Sound]) -> NDArray[np.float32]:
+    """`speech_probability` of consecutive blocks of `BLOCK_S` seconds (the last may be shorter)."""
     from media.audio import resample
 
     state = np.zeros((2, 1, 128), dtype=np.float32)
     before = np.zeros(_CONTEXT, dtype=np.float32)
     rate = np.array(RATE, dtype=np.int64)
     found: list[float] = []
-    block = sound.rate * _BLOCK_S // 4 * 4
-    for at in range(0, len(sound.samples), block):
-        part = resample(type(sound)(sound.samples[at : at + block], sound.rate), RATE).samples
+    for block in blocks:
+        part = resample(block, RATE).samples
         part = np.pad(part, (0, -len(part) % _FRAME))
         for i in range(0, len(part), _FRAME):
             frame = np.concatenate([before, part[i : i + _FRAME]])[None]

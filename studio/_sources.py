@@ -61,19 +61,24 @@ def fingerprint(
 def line_timing(path: Path, sound: Sound, text: str | None, timing: Path | None) -> Timing:
     """Words and phones of a line: from `timing`, from `text`, from its own JSON, or by ear.
 
+    A corrected `timing` wins; phones follow words that were moved, and words without phones
+    get them from the sound.
+
     Raises `AlignError` when a given timing is not this sound's, and what `align_sound` raises.
     """
+    from align.corrections import settle
     from align.formats import read_timing
     from align.transcribe import align_sound
 
     if timing is not None:
         times = read_timing(timing)
-        if times.phones and times.phones[-1].end_s > float(sound.duration_s) + 0.05:
+        end = max((s.end_s for s in (*times.words[-1:], *times.phones[-1:])), default=0.0)
+        if end > float(sound.duration_s) + 0.05:
             raise AlignError(
-                f"the timing '{timing}' ends at {times.phones[-1].end_s:.2f} s and the sound "
+                f"the timing '{timing}' ends at {end:.2f} s and the sound "
                 f"'{path}' at {float(sound.duration_s):.2f} s; give the timing of this sound"
             )
-        return times
+        return settle(times, sound)
     if text is None and (own := _own_timing(path, sound)) is not None:
         return own
     return align_sound(sound, text)

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from align.recognise import Heard, hear
 from align.vad import FRAME_S, speech_probability, speech_spans
 from media.audio import Sound, read_sound, resample
 from media.errors import ArchiveError, MediaError
 from media.files import sha256_of
 from voice import _sidecar
-from voice._recognise import Heard, hear
 
 __all__ = [
     "CLIP_RATE",

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from align.recognise import hear
 from media.audio import Sound, read_sound, write_wav
 from media.errors import ArchiveError, MediaError
 from voice import archive as room
-from voice._recognise import hear
 from voice._sidecar import Transcripts, divide
 from voice.archive import CLIP_RATE, Clip, read_archive, speech_regions
 

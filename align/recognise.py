@@ -1,0 +1,179 @@
+"""The speech recogniser (Whisper tiny, English, int8, on the CPU), and what it says.
+
+One model for the whole program. `recognise_piece` writes down up to about 20 s with the
+time of every word; `hear` is the short way for a clip whose words alone are wanted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from align.timing import Span
+from media.errors import ArchiveError, NoSpeechError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from media.audio import Sound
+
+__all__ = [
+    "LANGUAGE",
+    "RATE",
+    "Heard",
+    "Segment",
+    "Transcript",
+    "hear",
+    "recognise_piece",
+    "segments_of",
+]
+
+LANGUAGE = "en"
+"""The one language that the bundled recogniser knows."""
+RATE = 16_000
+# Whisper makes words up when nobody speaks, and is then unsure of them: below the first
+# always, below the second when it also believes that nobody speaks.
+_INVENTED_LOGPROB = -1.6
+_DOUBTFUL_LOGPROB = -0.6
+_NO_SPEECH = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Recognised words of one clip; `confidence` is the mean token probability, 0..1."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of recognised speech: text, times in seconds, words with times, and the
+    recogniser's mean log probability per token (near 0 is sure, below -1 is guessing).
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    words: tuple[Span, ...]
+    avg_logprob: float
+    no_speech_prob: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What is said in a sound, in order."""
+
+    segments: tuple[Segment, ...]
+    duration_s: float
+    language: str = LANGUAGE
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return " ".join(s.text for s in self.segments)
+
+    @property
+    def words(self) -> tuple[Span, ...]:
+        """All words with the recogniser's own, rough times (0.1 s)."""
+        return tuple(w for s in self.segments for w in s.words)
+
+    @property
+    def avg_logprob(self) -> float:
+        """Mean log probability, weighted by length; 0 when nothing was recognised."""
+        lengths = [s.end_s - s.start_s for s in self.segments]
+        if not lengths or sum(lengths) <= 0:
+            return 0.0
+        return float(np.average([s.avg_logprob for s in self.segments], weights=lengths))
+
+
+@cache
+def _recogniser() -> tuple[Any, Lock]:
+    from faster_whisper import WhisperModel
+
+    from align._weights import whisper_folder
+
+    model = WhisperModel(
+        str(whisper_folder()), device="cpu", compute_type="int8", local_files_only=True
+    )
+    return model, Lock()
+
+
+def segments_of(samples: NDArray[np.float32], language: str, **settings: Any) -> list[Any]:
+    """The recogniser's own segments of 16 kHz samples, unfiltered; `settings` are its own."""
+    model, lock = _recogniser()
+    with lock:
+        found, _ = model.transcribe(
+            samples,
+            language=language,
+            beam_size=5,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            **settings,
+        )
+        return list(found)
+
+
+def recognise_piece(
+    samples: NDArray[np.float32], language: str, offset_s: float, end_s: float
+) -> list[Segment]:
+    """Recognise one piece (16 kHz, at most about 20 s) that starts at `offset_s`.
+
+    Raises `NoSpeechError` for a language other than English.
+    """
+    if language != LANGUAGE:
+        raise NoSpeechError(f"speech in '{language}' cannot be recognised here; give its text")
+    raw = segments_of(
+        samples, language, word_timestamps=True, vad_filter=False, without_timestamps=True
+    )
+    segments: list[Segment] = []
+    for s in raw:
+        doubtful = s.no_speech_prob > _NO_SPEECH and s.avg_logprob < _DOUBTFUL_LOGPROB
+        if not s.text.strip() or s.avg_logprob < _INVENTED_LOGPROB or doubtful:
+            continue
+        words = _ordered(
+            [(w.word.strip(), w.start + offset_s, w.end + offset_s, w.probability) for w in s.words]
+        )
+        start = words[0].start_s if words else offset_s
+        end = words[-1].end_s if words else end_s
+        segments.append(Segment(s.text.strip(), start, end, words, s.avg_logprob, s.no_speech_prob))
+    return segments
+
+
+def _ordered(words: list[tuple[str, float, float, float]]) -> tuple[Span, ...]:
+    """The recogniser's words as spans that do not overlap."""
+    spans: list[Span] = []
+    at = 0.0
+    for label, start, end, sure in words:
+        first = max(start, at)
+        spans.append(Span(label, first, max(end, first + 0.01), float(sure)))
+        at = spans[-1].end_s
+    return tuple(spans)
+
+
+def hear(sound: Sound, language: str = LANGUAGE) -> Heard:
+    """The words of one clip of at most 30 s; none, at confidence 0, when none are heard.
+
+    The recogniser's own time stamps stay on: without them it invents farewells ("Thanks
+    for watching!") in the silence after a clip. Raises `ArchiveError` for a language
+    other than English.
+    """
+    from media.audio import resample
+
+    if language != LANGUAGE:
+        raise ArchiveError(
+            f"recordings in '{language}' cannot be transcribed here; put a transcript "
+            "(name.txt) beside each recording"
+        )
+    segments = segments_of(resample(sound, RATE).samples, language)
+    kept = [s for s in segments if s.text.strip() and s.no_speech_prob < _NO_SPEECH]
+    if not kept:
+        return Heard("", 0.0)
+    lengths = [max(s.end - s.start, 0.1) for s in kept]
+    sure = float(np.average([s.avg_logprob for s in kept], weights=lengths))
+    return Heard(" ".join(s.text.strip() for s in kept), math.exp(min(0.0, sure)))
