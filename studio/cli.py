@@ -131,37 +131,6 @@ def say(
 
 
 @app.command()
-def align(
-    speech: Annotated[Path, typer.Argument(help="Sound, or footage with sound.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help=".TextGrid, .json, .srt, .csv, ...")],
-    text: Annotated[
-        str | None, typer.Option("--text", help="What is said; recognised when absent.")
-    ] = None,
-    text_file: Annotated[Path | None, typer.Option("--text-file", help="The same, in a file.")] = (
-        None
-    ),
-) -> None:
-    """Find every word and phone in a recording."""
-    from align.formats import write_timing
-    from align.transcribe import align_sound
-    from media.audio import read_sound
-    from studio._display import out as show
-    from studio._display import progress_bars
-    from studio._sources import read_text, writable
-
-    writable(out)
-    words = read_text(text_file) if text_file is not None else text
-    with progress_bars() as progress:
-        timing = align_sound(
-            read_sound(speech),
-            words,
-            progress=lambda share: progress("listening", round(1000 * share), 1000),
-        )
-    write_timing(timing, out)
-    show(f"{out}: {len(timing.words)} words, {len(timing.phones)} phones ({timing.engine})")
-
-
-@app.command()
 def resync(
     footage: Annotated[Path, typer.Argument(help="The scene.")],
     sound: Annotated[Path, typer.Argument(help="What the face shall say.")],
@@ -304,7 +273,14 @@ def _register_consent_commands() -> None:
     ledger_app.command("show")(_consent_commands.ledger_show)
 
 
+def _register_align_command() -> None:
+    from studio import _align_commands
+
+    app.command("align")(_align_commands.align)
+
+
 _register_consent_commands()
+_register_align_command()
 
 
 def main() -> None:
