@@ -80,7 +80,17 @@ def cues_of_table(table: Table, source: CueSource, production: Production) -> Cu
         return CueSheet((), (layout,))
     reader = _RowReader(table.file, layout, source, production)
     sheets = [reader.read(r) for r in table.rows if r.number > layout.header_row]
-    return CueSheet.joined(sheets)
+    return CueSheet.joined([*_without_timecode(table, layout, sheets), *sheets])
+
+
+def _without_timecode(
+    table: Table, layout: _Layout, sheets: Sequence[CueSheet]
+) -> Iterator[CueSheet]:
+    """Cues of a sheet without timecodes are wild lines; that may be a heading not understood."""
+    if "start" not in layout.places and any(sheet.cues for sheet in sheets):
+        sentence = "there is no column of timecodes, so every cue is a wild line; map it if it is"
+        problem = CueProblem(table.file, layout.header_row, "start", f"{sentence} there", False)
+        yield CueSheet((), (problem,))
 
 
 # --- headings --------------------------------------------------------------------------------
