@@ -22,6 +22,7 @@ from studio.production import Production, load_production
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 TITLE = "The Harbour"
 _RATE = 24000 / 1001
+_SECONDS = 10  # of a small film
 _TOML = """\
 title = "The Harbour"
 rate = "24000/1001"
@@ -63,11 +64,17 @@ LINES = (
 
 
 def make_production(
-    folder: Path, *, lines: Sequence[Line] = LINES, shots: bool = True
+    folder: Path, *, lines: Sequence[Line] = LINES, shots: bool = True, small: bool = False
 ) -> Production:
-    """Write the production and its results; the last cue is waiting for its first batch."""
+    """Write the production and its results; the last cue is waiting for its first batch.
+
+    A `small` film is the first seconds at a quarter of the size, which is quick to work on.
+    """
     (folder / "footage").mkdir(parents=True)
-    shutil.copy(SAMPLES / "presenter.mp4", folder / "footage")
+    if small:
+        _small_film(SAMPLES / "presenter.mp4", folder / "footage" / "presenter.mp4")
+    else:
+        shutil.copy(SAMPLES / "presenter.mp4", folder / "footage")
     for name in ("consent.toml", "release.txt"):
         shutil.copy(SAMPLES / name, folder)
     (folder / "production.toml").write_text(_TOML, "utf-8")
@@ -78,6 +85,18 @@ def make_production(
     for cue, line in zip(read_cues(production).cues[:-1], lines, strict=False):
         _write_results(production, cue.id, line, film, sound, shots and line is lines[0])
     return production
+
+
+def _small_film(source: Path, target: Path) -> None:
+    from dataclasses import replace
+
+    from media.video import FootageWriter, probe, read_frames
+
+    info = probe(source)
+    like = replace(info, width=info.width // 4, height=info.height // 4)
+    with FootageWriter(target, like, sound=read_sound(source, 48_000), quality=20) as writer:
+        for frame in read_frames(source, 0, info.rate.frames_in(_SECONDS)):
+            writer.write(replace(frame, rgb=frame.rgb[::4, ::4].copy()))
 
 
 def _span(film: Timing, line: Line) -> tuple[float, float]:
@@ -169,9 +188,10 @@ def _write_shot(production: Production, cue_id: str, state: CueState) -> Path:
     path.parent.mkdir(parents=True)
     rate = info.rate
     sound = sound_of(source, 48_000).cut(rate.time_of(first), rate.time_of(stop))
-    small = replace(info, width=info.width // 2, height=info.height // 2)
+    by = 2 if info.height > 400 else 1
+    small = replace(info, width=info.width // by, height=info.height // by)
     with FootageWriter(path, small, sound=sound, quality=23) as writer:
         for frame in read_frames(source, first, stop):
-            rgb = frame.rgb[::2, ::2] // 5 * 4
+            rgb = frame.rgb[::by, ::by] // 5 * 4
             writer.write(replace(frame, rgb=rgb))
     return path

@@ -8,6 +8,7 @@ from the address bar. Comparisons take the same time whatever is wrong.
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import json
 import os
 import secrets
@@ -105,7 +106,10 @@ class Keys:
 
 def is_loopback(host: str) -> bool:
     """Whether a host name can only mean this machine."""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Guard:
@@ -129,7 +133,7 @@ class Guard:
             await refusal(scope, receive, guarded)
             return
         scope["role"] = role
-        await self._app(scope, _bounded(receive), guarded)
+        await self._app(scope, receive, guarded)
 
     def _judge(
         self, scope: Scope, headers: Headers, query: dict[str, str]
@@ -141,12 +145,12 @@ class Guard:
         if role is None:
             return PlainTextResponse(_CLOSED, 401), None
         path: str = scope["path"]
+        if "token" in query and scope["method"] == "GET":
+            return self._let_in(path, query, role), role
         if role == "audience" and not path.startswith(("/audience", "/static/")):
             return PlainTextResponse("this link is for the test screening only\n", 403), None
         if scope["method"] not in _SAFE_METHODS:
             return self._judge_change(headers), role
-        if "token" in query and scope["method"] == "GET":
-            return self._let_in(path, query, role), role
         return None, role
 
     def _role(self, headers: Headers, token: str | None) -> Role | None:
@@ -169,8 +173,10 @@ class Guard:
             return PlainTextResponse("this came from another page\n", 403)
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return PlainTextResponse("send JSON\n", 415)
-        length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > _LARGEST_BODY:
+        length = headers.get("content-length", "")
+        if not length.isdigit():  # the server holds a body to its declared length
+            return PlainTextResponse("say how long it is\n", 411)
+        if int(length) > _LARGEST_BODY:
             return PlainTextResponse("that is too long\n", 413)
         return None
 
@@ -192,21 +198,6 @@ def _cookies(headers: Headers) -> dict[str, str]:
         return {k: m.value for k, m in SimpleCookie(headers.get("cookie", "")).items()}
     except CookieError:
         return {}
-
-
-def _bounded(receive: Receive) -> Receive:
-    """The same request, broken off when its body grows beyond the bound."""
-    taken = 0
-
-    async def limited() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > _LARGEST_BODY:
-            return {"type": "http.disconnect"}
-        return message
-
-    return limited
 
 
 def _with_headers(send: Send) -> Send:

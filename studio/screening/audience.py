@@ -29,7 +29,7 @@ _Scale = Annotated[int, Field(ge=1, le=5)]
 
 
 class _Sent(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Answers(_Sent):

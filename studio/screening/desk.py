@@ -72,8 +72,9 @@ class Desk:
 
     def _state(self) -> object:
         work = self.production.work
-        files = ("cues", "requests.jsonl", "decisions.jsonl", "audience.jsonl")
-        return (*(_stamp(work / name) for name in files), self._sheet_state())
+        files = ("requests.jsonl", "decisions.jsonl", "audience.jsonl")
+        stamps = tuple(_stamp(work / name) for name in files)
+        return _stamps_in(work / "cues"), stamps, self._sheet_state()
 
     def _sheet_state(self) -> object:
         return tuple(_stamp(source.file) for source in self.production.cues)
@@ -124,6 +125,16 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _stamps_in(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of every file in a folder (a thousand take two milliseconds)."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(e.name, e.stat()) for e in entries]
+    except OSError:
+        return ()
+    return tuple(sorted((name, s.st_mtime_ns, s.st_size) for name, s in found))
 
 
 def stamp_of(path: Path) -> str:

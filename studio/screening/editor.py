@@ -31,7 +31,7 @@ _Id = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class _Sent(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class DecisionSent(_Sent):

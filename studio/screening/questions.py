@@ -21,7 +21,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from studio.batch.results import CueResult
 from studio.production import Production, ProductionError
@@ -54,6 +61,12 @@ class Pair(_Strict):
 
     cue: _Text
     versions: tuple[_Text, _Text]
+
+    @model_validator(mode="after")
+    def _differ(self) -> Pair:
+        if self.versions[0] == self.versions[1]:
+            raise ValueError("a version cannot be compared with itself")
+        return self
 
 
 class Screening(_Strict):

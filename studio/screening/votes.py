@@ -38,7 +38,10 @@ def wilson(share: float, n: int, z: float = _Z) -> tuple[float, float]:
     middle = share + z * z / (2 * n)
     half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     below = 1 + z * z / n
-    return max(0.0, (middle - half) / below), min(1.0, (middle + half) / below)
+    # Rounding must not put the share itself outside.
+    return min(max(0.0, (middle - half) / below), share), max(
+        min(1.0, (middle + half) / below), share
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,7 @@ function put(video, picture) { // address, or what to say instead
   video.dataset.url = video.src = picture.url;
   video.addEventListener("loadeddata", () => {
     video.dataset.ready = "1";
+    listen(hear);
     timeline.set({ duration: length() || 1 });
     if (video === master()) seek(timeOf(data.cueIn));
     else seek(now());
