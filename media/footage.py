@@ -23,7 +23,8 @@ class FootageInfo:
     degrees counter-clockwise, one of 0, 90, 180, 270) and before `sample_aspect`.
     `frames` is None where the container does not say. With `variable_rate` the `rate` is
     only the average: use each frame's `pts`. `time_base` is the unit (seconds) in which
-    the file counts its time stamps, None when unknown.
+    the file counts its time stamps, None when unknown. `centred_chroma`: colour samples lie
+    between two pixels (MPEG-1, Motion JPEG), not on the left one.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class FootageInfo:
     sample_aspect: Fraction = Fraction(1)
     variable_rate: bool = False
     time_base: Fraction | None = None
+    centred_chroma: bool = False
 
     @property
     def stored_lines(self) -> int:
@@ -52,9 +54,12 @@ class Frame:
     """One picture of some footage.
 
     `index` counts in display order from 0; `pts` is exact seconds since frame 0 appeared;
-    `rgb` is uint8 [height, width, 3] as displayed.
+    `rgb` is uint8 [height, width, 3] as displayed. `length` is how many seconds the file shows
+    it, None when it does not say: the time to the next frame says that as well, but for
+    the last one.
     """
 
     index: int
     pts: Fraction
     rgb: NDArray[np.uint8]
+    length: Fraction | None = None

@@ -11,11 +11,10 @@ from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from media.colour import ColourTags, RgbConverter, is_full_range_format
 from media.errors import MediaError
 from media.footage import FootageInfo, Frame
+from media.picture import Picture
 from media.time import FrameRate, Timecode
 
 if TYPE_CHECKING:
@@ -23,12 +22,14 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["count_pictures", "prefetch", "probe", "read_frames"]
+__all__ = ["count_pictures", "prefetch", "probe", "read_frames", "read_pictures"]
 
 T = TypeVar("T")
 
 # Containers without a full index are judged by this many packets from the start.
 _SAMPLED_PACKETS = 1000
+# Codecs whose colour samples lie between two pixels.
+_CENTRED = frozenset(("mpeg1video", "mjpeg", "mjpegb"))
 # Nearer to the start than this, decoding from the start is as fast as a seek.
 _SEEK_FROM = 24
 
@@ -62,10 +63,15 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
 
     Raises `MediaError` when the file is missing, not video, or no frame decodes.
     """
+    return _frames(read_pictures(path, start, stop))
+
+
+def read_pictures(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Picture]:
+    """The same as `read_frames`, but RGB is only made of the parts that are looked at."""
     info = probe(path)
     if start < 0 or (stop is not None and stop < start):
         raise MediaError(f"frames {start} to {stop} are not a range; count from 0 upwards")
-    return _rgb_frames(info, start, stop)
+    return _pictures(info, start, stop)
 
 
 def count_pictures(path: Path) -> int:
@@ -219,6 +225,7 @@ def _describe(
         sample_aspect=1 / aspect if rotation % 180 else aspect,
         variable_rate=variable,
         time_base=Fraction(stream.time_base) if stream.time_base else None,
+        centred_chroma=stream.codec_context.name in _CENTRED,
     )
 
 
@@ -257,19 +264,23 @@ def _timecode(container: InputContainer, stream: VideoStream, rate: FrameRate) -
     return None
 
 
-def _rgb_frames(info: FootageInfo, start: int, stop: int | None) -> Iterator[Frame]:
-    """`read_frames` after its checks (a generator, so that those come at the call)."""
+def _frames(pictures: Iterator[Picture]) -> Iterator[Frame]:
+    for picture in pictures:
+        yield picture.frame()
+
+
+def _pictures(info: FootageInfo, start: int, stop: int | None) -> Iterator[Picture]:
+    """`read_pictures` after its checks (a generator, so that those come at the call)."""
     if stop == start:
         return
-    convert = RgbConverter(info.colour, info.stored_lines, info.pix_fmt)
-    for index, pts, picture in _numbered(info, start):
+    convert = RgbConverter(
+        info.colour, info.stored_lines, info.pix_fmt, centred=info.centred_chroma
+    )
+    for index, pts, stored in _numbered(info, start):
         if stop is not None and index >= stop:
             return
         if index >= start:
-            rgb = convert.to_rgb(picture)
-            if info.rotation:
-                rgb = np.ascontiguousarray(np.rot90(rgb, info.rotation // 90))
-            yield Frame(index, pts, rgb)
+            yield Picture(index, pts, stored, convert, info.rotation)
         if stop is not None and index + 1 >= stop:
             return
 

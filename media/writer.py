@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -18,10 +19,13 @@ from media.colour import ColourTags, RgbConverter, bit_depth
 from media.errors import MediaError, OutputError
 from media.files import atomic_path, output_error
 from media.footage import FootageInfo, Frame
+from media.picture import Change, Picture, painted, patched
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 __all__ = ["FootageWriter"]
@@ -73,11 +77,19 @@ class FootageWriter:
             if codec == "h264"
             else {"profile": "hq", "vendor": "apl0"}
         )
+        if codec == "h264" and like.variable_rate:
+            # Frames stored in the order shown: their lengths then add up to the picture's.
+            self._options["bf"] = "0"
+        # Only H.264 can say that colour samples lie between pixels.
+        self._centred = like.centred_chroma and codec == "h264"
+        if self._centred:
+            self._options["x264-params"] = "chromaloc=1"
         self._pix_fmt = _pix_fmt(like, codec)
         self._tick = _tick(like)
         self._sound = None if sound is None else resample(sound, _SOUND_RATE)
         self._origin: Fraction | None = None
-        self._last_tick = -1
+        self._last_tick, self._last_length = -1, 1
+        self._lengths: dict[int, int] = {}
         self._sound_at = 0
 
     def __enter__(self) -> Self:
@@ -108,25 +120,58 @@ class FootageWriter:
                 f"frame {frame.index} is {frame.rgb.dtype} {frame.rgb.shape}, but '{self.path}' "
                 f"takes uint8 {shape}; keep the size of the source"
             )
+        self._encode(frame.pts, frame.length, self._convert.from_rgb(frame.rgb))
+
+    def write_changed(self, picture: Picture, changes: Sequence[Change] = ()) -> None:
+        """Add a picture of the source with `changes` laid in.
+
+        Everything else keeps the samples that the source stored (in the format written), so it
+        loses nothing on a way through RGB, and costs nothing either.
+        """
+        shape = (self.like.height, self.like.width, 3)
+        if picture.shape != shape:
+            raise MediaError(
+                f"picture {picture.index} is {picture.shape}, but '{self.path}' takes {shape}; "
+                "keep the size of the source"
+            )
+        as_stored = not picture.rotation and picture.converter.same_colours(self._convert)
+        if as_stored:
+            self._encode(picture.pts, picture.length, patched(picture, changes, self._convert))
+            return
+        rgb = painted(picture, changes)
+        self._encode(picture.pts, picture.length, self._convert.from_rgb(rgb))
+
+    def _encode(self, pts: Fraction, length: Fraction | None, picture: VideoFrame) -> None:
+        """Encode a picture in the written format, and the sound that goes with it."""
         if self._origin is None:
-            self._origin = frame.pts
-        exact = (frame.pts - self._origin) / self._tick
+            self._origin = pts
+        exact = (pts - self._origin) / self._tick
         tick = max(floor(exact + Fraction(1, 2)), self._last_tick + 1)
-        picture = self._convert.from_rgb(frame.rgb)
         picture.pts, picture.time_base = tick, self._tick
-        picture.duration = max(round(self.like.rate.time_of(1) / self._tick), 1)
+        shown = length if length and self.like.variable_rate else self.like.rate.time_of(1)
+        picture.duration = self._last_length = max(round(shown / self._tick), 1)
+        if self.like.variable_rate:
+            self._lengths[tick] = self._last_length
         tags = self._tags
         picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer
         picture.colorspace = tags.matrix
-        self._container.mux(self._video.encode(picture))
+        self._mux(self._video.encode(picture))
         self._last_tick = tick
         self.frames_written += 1
         self._write_sound(floor(tick * self._tick * _SOUND_RATE), last=False)
 
+    def _mux(self, packets: list[Packet[Any]]) -> None:
+        """Store packets; with a variable rate the last one's length makes the file's."""
+        for packet in packets:
+            if self.like.variable_rate and packet.pts is not None:
+                packet.duration = self._lengths.pop(packet.pts, packet.duration)
+            self._container.mux(packet)
+
     @property
     def duration_s(self) -> Fraction:
         """Length of the picture written so far, in seconds; its last frame counts in full."""
-        return self._last_tick * self._tick + self.like.rate.time_of(1)
+        last = self._last_length * self._tick if self.like.variable_rate else None
+        return self._last_tick * self._tick + (last or self.like.rate.time_of(1))
 
     def _open(self) -> None:
         import av
@@ -140,7 +185,7 @@ class FootageWriter:
         self._video = self._add_picture()
         self._audio = None if self._sound is None else self._add_sound()
         tags = replace(self._tags, full_range=self._full_range)
-        self._convert = RgbConverter(tags, self._lines, self._pix_fmt)
+        self._convert = RgbConverter(tags, self._lines, self._pix_fmt, centred=self._centred)
         container.start_encoding()
 
     def _add_picture(self) -> VideoStream:
@@ -197,7 +242,7 @@ class FootageWriter:
         if not self.frames_written:
             raise MediaError(f"no frame was given for '{self.path}'; nothing is written")
         self._write_sound(floor(self.duration_s * _SOUND_RATE + Fraction(1, 2)), last=True)
-        self._container.mux(self._video.encode(None))
+        self._mux(self._video.encode(None))
         if self._audio is not None:
             self._container.mux(self._audio.encode(None))
         self._container.close()
