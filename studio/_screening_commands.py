@@ -9,6 +9,7 @@ import typer
 
 __all__ = ["report", "screen"]
 
+_PATIENCE_S = 0.3  # between two looks at what the batch has done
 _Production = Annotated[
     Path, typer.Argument(help="production.toml, or its folder.", show_default=False)
 ]
@@ -32,7 +33,7 @@ def screen(
     from studio.screening import Desk, Keys, serve
     from studio.screening.access import is_loopback
 
-    desk = Desk(load_production(production))
+    desk = Desk(load_production(production), patience_s=_PATIENCE_S)
     keys = Keys.kept(desk.work, renew=new_links)
     shown = f"[{host}]" if ":" in host else host
     say(f"editors   http://{shown}:{port}/?token={keys.editor}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from align.formats import read_timing
@@ -88,8 +88,6 @@ def make_production(
 
 
 def _small_film(source: Path, target: Path) -> None:
-    from dataclasses import replace
-
     from media.video import FootageWriter, probe, read_frames
 
     info = probe(source)
@@ -152,7 +150,7 @@ def _write_results(
     )
     if shot:
         place = _write_shot(production, cue_id, state)
-        state = state.became("done", "rendered", shot=str(place.relative_to(production.folder)))
+        state = replace(state, shot=str(place.relative_to(production.folder)))
     cue = next(c for c in read_cues(production).cues if c.id == cue_id)
     state.write(production, cue)
 
@@ -173,9 +171,6 @@ def _write_timing(path: Path, film: Timing, line: Line, begin: float, duration: 
 
 def _write_shot(production: Production, cue_id: str, state: CueState) -> Path:
     """The cue with its handles, a shade darker so that it can be told from the original."""
-    from dataclasses import replace
-
-    from media.audio import read_sound as sound_of
     from media.video import FootageWriter, probe, read_frames
 
     assert state.original is not None
@@ -187,7 +182,7 @@ def _write_shot(production: Production, cue_id: str, state: CueState) -> Path:
     path = production.work / "steps" / f"shot-{cue_id}" / "shot.mp4"
     path.parent.mkdir(parents=True)
     rate = info.rate
-    sound = sound_of(source, 48_000).cut(rate.time_of(first), rate.time_of(stop))
+    sound = read_sound(source, 48_000).cut(rate.time_of(first), rate.time_of(stop))
     by = 2 if info.height > 400 else 1
     small = replace(info, width=info.width // by, height=info.height // by)
     with FootageWriter(path, small, sound=sound, quality=23) as writer:

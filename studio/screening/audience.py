@@ -159,12 +159,15 @@ class Audience:
             {
                 "cue": result.cue.id,
                 "viewer": viewer,
-                "versions": {v: a.model_dump(exclude_defaults=True) | {"noticed": a.noticed}
-                             for v, a in said.items()},
+                "versions": {
+                    v: a.model_dump(exclude_defaults=True) | {"noticed": a.noticed}
+                    for v, a in said.items()
+                },
                 "prefer": prefer,
                 **rated,
             },
-        )  # fmt: skip
+        )
+        self.desk.touched()
 
     # who and what
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar, cast
 
 from media.errors import MediaError, WildlineError
 from studio.batch.results import CueResult, cue_results
@@ -18,6 +20,8 @@ from studio.cues.cue import Cue
 from studio.production import Production
 
 __all__ = ["Desk", "NotShownError"]
+
+T = TypeVar("T")
 
 
 class NotShownError(WildlineError):
@@ -27,14 +31,24 @@ class NotShownError(WildlineError):
 class Desk:
     """A production as the screening room sees it; results are read again when they change.
 
-    `cues` stand in for the production's sheets. May be used from several threads.
+    `cues` stand in for the production's sheets. Files are looked at again after `patience_s`
+    seconds, or when `touched` says that something was written. May be used from several
+    threads.
     """
 
-    def __init__(self, production: Production, cues: Sequence[Cue] | None = None) -> None:
+    def __init__(
+        self,
+        production: Production,
+        cues: Sequence[Cue] | None = None,
+        *,
+        patience_s: float = 0.0,
+    ) -> None:
         self.production = production
+        self._patience_s, self._looked_at = patience_s, -1e9
         self._given = None if cues is None else tuple(cues)
         self._root = production.folder.resolve()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._kept: dict[str, object] = {}
         self._signature: object = None
         self._sheets: object = None
         self._cues: tuple[Cue, ...] = ()
@@ -60,14 +74,31 @@ class Desk:
             raise NotShownError("there is no such cue in this production")
         return found
 
+    def touched(self) -> None:
+        """Look at the files again at once: something was written."""
+        with self._lock:
+            self._looked_at = -1e9
+
+    def kept(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` gives, made once until a result changes."""
+        with self._lock:
+            self._current()
+            if name not in self._kept:
+                self._kept[name] = make()
+            return cast("T", self._kept[name])
+
     def _current(self) -> tuple[dict[str, CueResult], object]:
         with self._lock:
+            if time.monotonic() - self._looked_at <= self._patience_s:
+                return self._results, self._signature
             now = self._state()
             if now != self._signature:
                 cues = self._read_cues()
                 results = cue_results(self.production, cues)
                 self._results = {r.cue.id: r for r in results}
                 self._signature = now
+                self._kept.clear()
+            self._looked_at = time.monotonic()
             return self._results, now
 
     def _state(self) -> object:

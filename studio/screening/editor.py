@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
@@ -84,19 +86,24 @@ class Editor:
 
     def home(self, request: Request) -> Response:
         """The whole production."""
-        context = {"overview": views.overview(self.desk), "production": self.desk.production}
-        return self.pages.TemplateResponse(request, "home.html", context)
+        del request
+        return HTMLResponse(self.desk.kept("home", lambda: self._page("home.html")))
 
     def cue(self, request: Request) -> Response:
         """One cue's page."""
         result = self._cue(request)
-        found = views.overview(self.desk)
-        context = views.cue_page(self.desk, result) | {
-            "overview": found,
-            "production": self.desk.production,
-            "neighbours": _neighbours([r.id for r in found.rows], result.cue.id),
-        }
-        return self.pages.TemplateResponse(request, "cue.html", context)
+        ids = self.desk.kept("ids", lambda: [r.id for r in views.overview(self.desk).rows])
+        context = views.cue_page(self.desk, result)
+        context["neighbours"] = _neighbours(ids, result.cue.id)
+        return HTMLResponse(self._page("cue.html", **context))
+
+    def _page(self, name: str, **context: Any) -> str:
+        """A page with the list of cues, which is drawn once for all pages."""
+        overview = views.overview(self.desk)
+        common = {"overview": overview, "production": self.desk.production}
+        env = self.pages.env
+        cues = self.desk.kept("list", lambda: env.get_template("_list.html").render(common))
+        return env.get_template(name).render(common | context, cues=Markup(cues))
 
     def panel(self, request: Request) -> Response:
         """The part of a cue's page that changes with decisions."""
@@ -105,15 +112,15 @@ class Editor:
 
     def results(self, request: Request) -> Response:
         """What audiences said."""
+        del request
+        return HTMLResponse(self.desk.kept("results", self._results))
+
+    def _results(self) -> str:
         results = self.desk.results()
         scenes = {r.cue.id: r.cue.scene for r in results}
         counted = tallies(self.desk.production, scenes)
-        context = {
-            "tallies": [(r.cue, counted[r.cue.id]) for r in results if r.cue.id in counted],
-            "overview": views.overview(self.desk),
-            "production": self.desk.production,
-        }
-        return self.pages.TemplateResponse(request, "results.html", context)
+        told = [(r.cue, counted[r.cue.id]) for r in results if r.cue.id in counted]
+        return self._page("results.html", tallies=told)
 
     # data
 
@@ -122,12 +129,14 @@ class Editor:
         signature = f'"{self.desk.signature()}"'
         if request.headers.get("if-none-match") == signature:
             return Response(status_code=304)
-        rows = [
-            {"id": r.id, "status": r.status, "light": r.light, "asked": r.asked}
-            | {"circled": r.circled, "approved": r.approved}
-            for r in views.overview(self.desk).rows
-        ]
-        return JSONResponse(rows, headers={"etag": signature, "cache-control": "no-cache"})
+        headers = {"etag": signature, "cache-control": "no-cache"}
+        rows = self.desk.kept("rows", self._rows)
+        return Response(rows, headers=headers, media_type="application/json")
+
+    def _rows(self) -> str:
+        names = ("id", "status", "light", "asked", "circled", "approved")
+        rows = views.overview(self.desk).rows
+        return json.dumps([{name: getattr(row, name) for name in names} for row in rows])
 
     def player(self, request: Request) -> Response:
         """What a cue's page plays."""
@@ -169,6 +178,7 @@ class Editor:
             comment=(sent.comment or "").strip() or None,
             approved=sent.approved,
         )
+        self.desk.touched()
         if sent.approved and sent.take == result.chosen:
             self._name_approver(result, sent.by, decided.time[:10])
         return JSONResponse({"said": "noted"})
@@ -182,6 +192,7 @@ class Editor:
         timing = None if sent.phones is None else self._moved(result, sent)
         note = f"{sent.by}: {sent.note.strip()}" if sent.note.strip() else sent.by
         request_take(self.desk.production, result.cue.id, text=text, timing=timing, note=note)
+        self.desk.touched()
         return JSONResponse({"said": "asked for; the next batch makes it"})
 
     def _moved(self, result: CueResult, sent: WishSent) -> Path:

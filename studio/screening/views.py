@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,28 +86,26 @@ class TakeView:
 
 
 def overview(desk: Desk) -> Overview:
-    """The whole production on one page."""
-    results = desk.results()
-    rows = tuple(map(row_of, results))
+    """The whole production on one page; made once until something changes."""
+    return desk.kept("overview", lambda: _overview(desk))
+
+
+def _overview(desk: Desk) -> Overview:
+    rows = tuple(map(row_of, desk.results()))
     counts = Counter(r.status for r in rows)
     counts.update(light for r in rows if (light := r.light))
     counts["approved"] = sum(r.approved for r in rows)
-    return Overview(rows, counts, _scenes(desk, results))
+    return Overview(rows, counts, tuple(_scenes(desk, rows)))
 
 
-def _scenes(desk: Desk, results: Sequence[CueResult]) -> tuple[tuple[str, str, int, int], ...]:
-    of_scene: dict[str, list[CueResult]] = {}
-    for result in results:
-        of_scene.setdefault(result.cue.scene, []).append(result)
+def _scenes(desk: Desk, rows: Sequence[Row]) -> Iterator[tuple[str, str, int, int]]:
+    of_scene: dict[str, list[Row]] = {}
+    for row in rows:
+        of_scene.setdefault(row.scene, []).append(row)
     told = desk.production.scenes
-    return tuple(
-        (name, told[name].objective if name in told else "", len(own), sum(map(_green, own)))
-        for name, own in of_scene.items()
-    )
-
-
-def _green(result: CueResult) -> bool:
-    return row_of(result).light == "green"
+    for name, own in of_scene.items():
+        objective = told[name].objective if name in told else ""
+        yield name, objective, len(own), sum(row.light == "green" for row in own)
 
 
 def row_of(result: CueResult) -> Row:
@@ -127,7 +125,7 @@ def row_of(result: CueResult) -> Row:
         start="" if cue.start is None else str(cue.start),
         status=result.status,
         light=light,
-        reason=result.reason,
+        reason=result.reason if result.status in ("failed", "refused") else "",
         takes=len(result.takes),
         circled=any(_last(result, t.id, "circled") for t in result.takes),
         approved=any(_last(result, t.id, "approved") for t in result.takes),

@@ -11,7 +11,9 @@ find.addEventListener("input", () => {
 by.value = localStorage.getItem("wildline-by") ?? "";
 by.addEventListener("change", () => localStorage.setItem("wildline-by", by.value.trim()));
 
-document.querySelector("#cues .here")?.scrollIntoView({ block: "center" });
+const here = items.find((item) => item.dataset.cue === document.getElementById("desk")?.dataset.cue);
+here?.classList.add("here");
+here?.scrollIntoView({ block: "center" });
 
 let known = null;
 async function follow() {

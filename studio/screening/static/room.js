@@ -75,7 +75,7 @@ function play(speed) {
   }
   voice.playbackRate = speed;
   carryVoice();
-  $("play").textContent = "❚❚";
+  $("play").classList.add("going");
   $("speed").textContent = speed === 1 ? "" : `${speed}×`;
   requestAnimationFrame(tick);
 }
@@ -84,7 +84,7 @@ function pause() {
   stopBack();
   direction = 0;
   for (const one of [original, made, voice]) one.pause();
-  $("play").textContent = "▶";
+  $("play").classList.remove("going");
   $("speed").textContent = "";
 }
 

@@ -118,7 +118,7 @@ export class Timeline {
     c.fillStyle = colour;
     for (let x = 0; x < this.canvas.clientWidth; x++) {
       const from = Math.floor((this.#t(x) - offset) * perSecond);
-      const to = Math.max(from + 1, Math.floor((this.#t(x + 1) - offset) * perSecond));
+      const to = Math.max(from + 3, Math.floor((this.#t(x + 1) - offset) * perSecond));
       if (to <= 0 || from >= high.length) continue;
       let up = -127, down = 127;
       for (let i = Math.max(0, from); i < Math.min(to, high.length); i++) {
