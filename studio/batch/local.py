@@ -122,12 +122,13 @@ class LocalCrew:
         return results
 
     def dismiss(self) -> None:
-        """Kill the workers; a step in flight is lost, finished ones are kept."""
+        """Send the workers home, or kill them where they are at work: only that step is lost."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        for process in list((pool._processes or {}).values()):
-            process.kill()
+        if self._at_work:
+            for process in list((pool._processes or {}).values()):
+                process.kill()
         pool.shutdown(wait=True, cancel_futures=True)
         self._at_work.clear()
 

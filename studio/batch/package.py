@@ -88,7 +88,7 @@ def make_package(bench: Bench, folder: Path) -> Mapping[str, Any]:
     made = [{"file": p.name, "sha256": sha256_of(p)} for p in sorted(files.iterdir())]
     papers.ledger.append(
         "cue.delivered",
-        output=str(out / bench.cue.id),
+        folder=str(out),
         outputs=made,
         take=bench.job.chosen,
         text=takes["text"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -13,7 +14,8 @@ from media.errors import NoFaceError
 from media.files import user_cache_dir
 from studio._sources import footage_in
 from studio.batch.bench import Bench
-from studio.batch.speech import LINE, TIMING
+from studio.batch.speech import LINE, TIMING, production_sound
+from studio.batch.states import write_json
 
 if TYPE_CHECKING:
     from media.audio import Sound
@@ -85,6 +87,7 @@ def make_shot(bench: Bench, folder: Path) -> Mapping[str, Any]:
 def _findings(made: ResyncResult) -> Mapping[str, Any]:
     """What the renderer's report says that checks and people want to know."""
     report = json.loads(made.report_path.read_text("utf-8"))
+    write_json(made.report_path, {**report, "out": made.path.name})  # not this step's folder
     return {
         "report": made.report_path.name,
         "replaced": made.report.replaced,
@@ -106,8 +109,6 @@ def _frames(bench: Bench, speech_s: float) -> tuple[int, int]:
 
 def _cut(footage: Path, first: int, stop: int, out: Path) -> None:
     """Those frames as a film of their own, coded without loss, with their production sound."""
-    from dataclasses import replace
-
     from media.reader import probe, read_frames
     from media.writer import FootageWriter
 
@@ -123,8 +124,6 @@ def _cut(footage: Path, first: int, stop: int, out: Path) -> None:
 def _sound(footage: Path, start_s: Fraction, end_s: Fraction, has_sound: bool) -> Sound | None:
     if not has_sound:
         return None
-    from studio.batch.speech import production_sound
-
     return production_sound(footage).cut(start_s, end_s)
 
 

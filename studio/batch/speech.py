@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from voice.takes import Take
     from voice.voice import Voice
 
-__all__ = ["LEAD_S", "LINE", "TIMING", "make_match", "make_takes", "make_timing", "make_voice"]
+__all__ = [
+    "LEAD_S",
+    "LINE",
+    "TIMING",
+    "make_match",
+    "make_takes",
+    "make_timing",
+    "make_voice",
+    "production_sound",
+    "speech_values",
+    "takes_of",
+]
 
 LINE, TIMING = "line.wav", "line.json"
 LEAD_S = 0.04
@@ -87,9 +98,8 @@ def _spoken(bench: Bench, voice: Voice) -> list[Take]:
     length = last - max(0.0, first - LEAD_S)
     if not room + _ASKED_ANEW < length <= room * float(bench.setting("squeeze")):
         return takes
-    # The wished length counts the pads at both ends, which stay as they are.
-    pads = float(takes[0].sound.duration_s) - length
-    return _say(bench, voice, room + pads)
+    # Pads shrink less than speech does: asked for in proportion, the speech surely fits.
+    return _say(bench, voice, float(takes[0].sound.duration_s) * room / length - _ASKED_ANEW)
 
 
 def _say(bench: Bench, voice: Voice, duration_s: float | None) -> list[Take]:

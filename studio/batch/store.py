@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import errno
 import json
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -112,7 +112,8 @@ class StepStore:
     def _making(self, name: str) -> Iterator[Path]:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{name}-", dir=self.folder))
+            folder = self.folder / f"{_MAKING}{name}-{secrets.token_hex(4)}"
+            folder.mkdir()  # readable as its neighbours are: other machines may look in
         except OSError as error:
             raise output_error(self.folder / name, error) from error
         try:

@@ -191,7 +191,11 @@ def finished_state(store: StepStore, job: Job, before: CueState) -> CueState:
     if shot is not None:
         facts = store.facts(shot.folder)
         changes["shot"] = f"work/steps/{shot.folder}/{facts['shot']}"
-        changes["original"] = {n: facts[n] for n in ("footage", "first", "stop")}
+        changes["original"] = {
+            "footage": _inside(store.production, Path(facts["footage"])),
+            "first": facts["first"],
+            "stop": facts["stop"],
+        }
     files = store.facts(package.folder)["files"]
     return before.became(
         "done",
@@ -204,3 +208,11 @@ def finished_state(store: StepStore, job: Job, before: CueState) -> CueState:
         steps=job.keys,
         **changes,
     )
+
+
+def _inside(production: Production, path: Path) -> str:
+    """The path as state files name it: relative to the production where it lies inside."""
+    try:
+        return str(path.relative_to(production.folder))
+    except ValueError:
+        return str(path)
