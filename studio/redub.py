@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from media.errors import ArchiveError, TextError
 from media.files import user_cache_dir
-from studio import consent as consents
 from studio._jobs import Progress, quiet
 from studio._sources import fingerprint, footage_in
 from studio.provenance import Papers, delivery
@@ -82,9 +81,9 @@ def redub(
     """
     from media.reader import probe
 
-    with delivery(out):  # nothing is spoken for a clip that could not be written
-        papers = papers or Papers.beside(out)
-        record = consents.check(consent, use="face-alter", ledger=papers.ledger, project=project)
+    papers = papers or Papers.beside(out)
+    with delivery(out, papers):  # nothing is spoken for a clip that could not be written
+        record = papers.check(consent, use="face-alter", project=project)
         scene = probe(footage)
         find_face(footage, progress)
     which = voice or _fit_for_redub(archive, record, consent, project, papers, seed, progress)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 
 from media.errors import MediaError, TextError
 from media.files import sha256_of, user_cache_dir
-from studio import consent as consents
 from studio._jobs import DELIVERY_RATE, Progress, licences, quiet, speech_span, tools
 from studio._sources import footage_in, line_timing
 from studio.credentials import Ingredient, Statement
@@ -76,11 +75,9 @@ def resync(
     from lipsync.resync import resync as render
     from studio.watermark import watermark
 
-    with delivery(out) as stage:
-        papers = papers or Papers.beside(out)
-        record = consents.check(
-            consent, use="face-alter", ledger=papers.ledger, person=person, project=project
-        )
+    papers = papers or Papers.beside(out)
+    with delivery(out, papers) as stage:
+        record = papers.check(consent, use="face-alter", person=person, project=project)
         scene, clips = _scene(footage), footage_in(archive)
         heard, times = _heard(sound, text, timing, scene, at_s)
         find_face(footage, progress)
