@@ -22,7 +22,7 @@ from media.files import atomic_path
 if TYPE_CHECKING:
     from media.audio import Sound
 
-__all__ = ["ENDINGS", "LONGEST_S", "draw_timing"]
+__all__ = ["ENDINGS", "LONGEST_S", "draw_timing", "require_picture"]
 
 ENDINGS: tuple[str, ...] = (".png", ".svg", ".pdf")
 _ROW_S = 4.0
@@ -48,16 +48,22 @@ def draw_timing(
     Raises `AlignError` for an ending other than `ENDINGS`, `OutputError` when it cannot be
     written.
     """
-    target = Path(path)
-    if target.suffix.lower() not in ENDINGS:
-        raise AlignError(
-            f"a picture cannot be written as '{target.name}'; use one of {', '.join(ENDINGS)}"
-        )
+    target = require_picture(path)
     figure = _figure(sound, timing, title, rows)
     with atomic_path(target) as temporary:
         # No date and no version inside: the same timing gives the same bytes.
         bare: dict[str, Any] = {"metadata": {"Date": None}} if target.suffix == ".svg" else {}
         figure.savefig(temporary, dpi=_DPI, **bare)
+
+
+def require_picture(path: Path | str) -> Path:
+    """`path`, when its ending is one of `ENDINGS`. Raises `AlignError`."""
+    target = Path(path)
+    if target.suffix.lower() not in ENDINGS:
+        raise AlignError(
+            f"a picture cannot be written as '{target.name}'; use one of {', '.join(ENDINGS)}"
+        )
+    return target
 
 
 def _figure(sound: Sound, timing: Timing, title: str, rows: int) -> Any:

@@ -41,6 +41,7 @@ RATE = 16_000
 _INVENTED_LOGPROB = -1.6
 _DOUBTFUL_LOGPROB = -0.6
 _NO_SPEECH = 0.6
+_LEAST_WORD_S, _LEAST_SURE = 0.06, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +134,31 @@ def recognise_piece(
     )
     segments: list[Segment] = []
     for s in raw:
-        doubtful = s.no_speech_prob > _NO_SPEECH and s.avg_logprob < _DOUBTFUL_LOGPROB
-        if not s.text.strip() or s.avg_logprob < _INVENTED_LOGPROB or doubtful:
+        if not s.text.strip() or _invented(s):
             continue
         words = _ordered(
-            [(w.word.strip(), w.start + offset_s, w.end + offset_s, w.probability) for w in s.words]
+            [
+                (w.word.strip(), float(w.start + offset_s), float(w.end + offset_s), w.probability)
+                for w in s.words
+            ]
         )
         start = words[0].start_s if words else offset_s
         end = words[-1].end_s if words else end_s
         segments.append(Segment(s.text.strip(), start, end, words, s.avg_logprob, s.no_speech_prob))
     return segments
+
+
+def _invented(segment: Any) -> bool:
+    """Whether nobody said it: guessed, or words that have next to no time ("Thank you.")."""
+    if segment.avg_logprob < _INVENTED_LOGPROB:
+        return True
+    if segment.no_speech_prob > _NO_SPEECH and segment.avg_logprob < _DOUBTFUL_LOGPROB:
+        return True
+    if not segment.words:
+        return False
+    length = sum(w.end - w.start for w in segment.words) / len(segment.words)
+    sure = sum(w.probability for w in segment.words) / len(segment.words)
+    return bool(length < _LEAST_WORD_S or sure < _LEAST_SURE)
 
 
 def _ordered(words: list[tuple[str, float, float, float]]) -> tuple[Span, ...]:

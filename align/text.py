@@ -37,7 +37,8 @@ class SpokenWord:
 
     `written` is the token as written (`text[start_char:end_char]`); several spoken words
     may share one written token ("1963"). `phones` are ARPAbet with stress digits, `ipa`
-    the same word in misaki's alphabet.
+    the same word in misaki's alphabet. `given` says that the user's lexicon has the word: it
+    is spoken so and in no other way.
     """
 
     written: str
@@ -46,6 +47,7 @@ class SpokenWord:
     ipa: str
     start_char: int
     end_char: int
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +313,8 @@ def speakable(text: str, lexicon: Mapping[str, str] | None = None) -> Script:
         owner += [len(words)] * len(ipa)
         written = text[piece.start : piece.end]
         phones = kokoro_to_arpabet(ipa)
-        words.append(SpokenWord(written, piece.text, phones, ipa, piece.start, piece.end))
+        given = _by_user(piece.text, own) is not None
+        words.append(SpokenWord(written, piece.text, phones, ipa, piece.start, piece.end, given))
     if not words:
         raise TextError(_nothing(text, spoken.dropped))
     return Script(tuple(words), text, "".join(kokoro), tuple(owner), spoken.dropped, tuple(spelt))

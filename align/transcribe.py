@@ -146,7 +146,7 @@ def align_sound(
     Raises `TextError` for a text with nothing to speak, `NoSpeechError` when nobody speaks,
     and `AlignError` when the text is not what is said or cannot be said in so little time.
     """
-    return _align(recording(sound), text, engine, lexicon, check, progress or _unwatched)
+    return _align(sound, text, engine, lexicon, check, progress or _unwatched)
 
 
 def align_file(
@@ -162,7 +162,7 @@ def align_file(
 
     Raises what `align_sound` does, `NoSoundError` and `MediaError`.
     """
-    return _align(recording(path), text, engine, lexicon, check, progress or _unwatched)
+    return _align(path, text, engine, lexicon, check, progress or _unwatched)
 
 
 def _unwatched(share: float) -> None:
@@ -170,7 +170,7 @@ def _unwatched(share: float) -> None:
 
 
 def _align(
-    source: Recording,
+    given: Sound | Path,
     text: str | None,
     engine: str | None,
     lexicon: Mapping[str, str] | None,
@@ -179,8 +179,9 @@ def _align(
 ) -> Timing:
     from align.engines import get_aligner
 
-    aligner = get_aligner(engine) if engine else get_aligner()
     script = speakable(text, lexicon) if text is not None else None
+    aligner = get_aligner(engine) if engine else get_aligner()
+    source = recording(given)
     heard = _listen(source)
     progress(_LISTENED)
     if script is not None:

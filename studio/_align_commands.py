@@ -118,11 +118,14 @@ def _align_one(
     curves: Path | None,
     rate: str,
 ) -> None:
+    from align.plot import require_picture
     from studio._display import out as show
     from studio._display import progress_bars
     from studio._sources import writable
 
     frames = FrameRate.parse(rate)
+    if plot is not None:
+        require_picture(plot)
     for place in (target, plot, curves):
         if place is not None:
             writable(place)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from align.formats import EXTENSIONS, read_timing, write_timing
+from align.animation import curves_csv, write_curves
+from align.formats import EXTENSIONS, FORMATS, extension_of, read_timing, write_timing
 from align.phones import ARPABET
 from align.timing import Span, Timing
 from media.errors import AlignError, MediaError, OutputError
+from media.time import FrameRate
 
 WORDS = st.text(
     st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=8
@@ -184,6 +190,149 @@ def test_a_cut_or_scrambled_file_never_breaks_out(
     path.write_bytes(bytes(raw[: data.draw(st.integers(0, len(raw)))]))
     with suppress(AlignError):
         read_timing(path)
+
+
+def a_line() -> Timing:
+    return Timing(
+        (Span("We", 0.1, 0.3), Span('go "now"', 0.3, 0.9), Span("home.", 1.0, 1.4)),
+        (Span("W", 0.1, 0.2), Span("IY", 0.2, 0.3), Span("AY", 0.3, 0.9), Span("M", 1.0, 1.4)),
+        2.0,
+        "sphinx",
+    )
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_is_written_by_name(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"line{extension_of(form)}"
+    write_timing(a_line(), path, form)
+    back = read_timing(path)
+    if form.startswith("rhubarb"):
+        assert back.phones[0].label == "UW"
+    elif form in ("srt", "srt-words"):
+        assert [w.label for w in back.words] == ["We", "go", '"now"', "home."]
+    elif form.startswith("vtt"):
+        assert back.words[0] == Span("We", 0.1, 0.3)
+    else:
+        assert [round(w.start_s, 6) for w in back.words] == [0.1, 0.3, 1.0]
+    with pytest.raises(AlignError, match="choose one of textgrid"):
+        write_timing(a_line(), path, "docx")
+
+
+def test_short_and_long_textgrids_hold_the_same(tmp_path: Path) -> None:
+    from praatio import textgrid
+
+    write_timing(a_line(), tmp_path / "long.TextGrid")
+    write_timing(a_line(), tmp_path / "short.TextGrid", "textgrid-short")
+    assert read_timing(tmp_path / "long.TextGrid") == read_timing(tmp_path / "short.TextGrid")
+    theirs = textgrid.openTextgrid(str(tmp_path / "short.TextGrid"), includeEmptyIntervals=False)
+    assert [e.label for e in theirs.getTier("phones").entries] == ["W", "IY", "AY", "M"]
+
+
+def test_notes_travel_in_json_and_textgrid(tmp_path: Path) -> None:
+    notes = (Span("not heard: 'the'", 0.2, 0.4), Span("uncertain: 'go'", 0.3, 0.9))
+    timing = replace(a_line(), notes=notes)
+    write_timing(timing, tmp_path / "line.json")
+    assert read_timing(tmp_path / "line.json") == timing
+    write_timing(timing, tmp_path / "line.TextGrid")
+    (back,) = read_timing(tmp_path / "line.TextGrid").notes
+    assert (back.start_s, back.end_s) == (0.2, 0.9)
+    assert "not heard: 'the'; uncertain: 'go'" in back.label
+    assert timing.shifted(1.0).notes[0].start_s == 1.2
+
+
+def test_one_cue_a_word(tmp_path: Path) -> None:
+    for form in ("srt-words", "vtt-words"):
+        path = tmp_path / f"line{extension_of(form)}"
+        write_timing(a_line(), path, form)
+        assert path.read_text().count("-->") == 3
+
+
+MESSY_SRT = """\ufeff1
+00:00:01,000 --> 00:00:02,000
+<i>We go</i> {\\an8}home
+2
+00:00:02,500 --> 00:00:03,000
+- Now?
+"""
+ASS = """[Script Info]
+ScriptType: v4.00+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize
+Style: Default,Arial,20
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Comment: 0,0:00:00.00,0:00:01.00,Default,,0,0,0,,not this
+Dialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,{\\i1}We go{\\i0}\\Nhome
+"""
+
+
+def test_subtitles_as_people_write_them(tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_text(MESSY_SRT, "utf-8")
+    words = read_timing(tmp_path / "a.srt").words
+    assert [w.label for w in words] == ["We", "go", "home", "-", "Now?"]
+    (tmp_path / "a.ass").write_text(ASS, "utf-8")
+    words = read_timing(tmp_path / "a.ass").words
+    assert [w.label for w in words] == ["We", "go", "home"]
+    assert (words[0].start_s, words[-1].end_s) == (1.0, 2.0)
+
+
+def test_json_of_others(tmp_path: Path) -> None:
+    mfa = {
+        "start": 0,
+        "end": 1.5,
+        "tiers": {
+            "Anna - words": {"type": "interval", "entries": [[0.1, 0.5, "we"], [0.5, 1.5, ""]]},
+            "Anna - phones": {
+                "type": "interval",
+                "entries": [[0.1, 0.3, "W"], [0.3, 0.5, "IY1"]],
+            },
+        },
+    }
+    spoken = {
+        "duration_s": 1.5,
+        "words": [{"label": "we", "start_s": 0.1, "end_s": 0.5}],
+        "phones": [
+            {"label": "W", "start_s": 0.1, "end_s": 0.3},
+            {"label": "IY", "start_s": 0.3, "end_s": 0.5},
+        ],
+    }
+    for document in (mfa, spoken):
+        (tmp_path / "a.json").write_text(json.dumps(document))
+        timing = read_timing(tmp_path / "a.json")
+        assert times(timing.words) == [("we", 0.1, 0.5)]
+        assert times(timing.phones) == [("W", 0.1, 0.3), ("IY", 0.3, 0.5)]
+        assert timing.duration_s == 1.5
+
+
+def test_rhubarb_follows_diphthongs_and_length(tmp_path: Path) -> None:
+    timing = Timing(
+        (),
+        (
+            Span("HH", 0.0, 0.1),
+            Span("AY", 0.1, 0.6),
+            Span("AH", 0.6, 0.7),
+            Span("OW", 0.7, 1.2),
+            Span("AH", 1.2, 1.5),
+        ),
+        1.5,
+    )
+    write_timing(timing, tmp_path / "a.tsv")
+    cues = [row.split("\t") for row in (tmp_path / "a.tsv").read_text().splitlines()]
+    assert [c[1] for c in cues] == ["D", "B", "C", "E", "F", "D", "X"]
+    assert [float(c[0]) for c in cues][:2] == [0.0, 0.4]
+
+
+@pytest.mark.parametrize("text", ["12", "24000/1001", "23.976", "25", "29.97", "59.94", "120"])
+def test_curves_at_any_frame_rate(tmp_path: Path, text: str) -> None:
+    rate = FrameRate.parse(text)
+    rows = list(csv.DictReader(io.StringIO(curves_csv(a_line(), rate))))
+    assert len(rows) == -(-2 * rate.value.numerator // rate.value.denominator)
+    assert float(rows[-1]["time"]) < 2.0
+    shut = [r for r in rows if r["rhubarb"] == "A"]
+    assert shut
+    assert all(float(r["opening"]) == 0 for r in shut)
+    write_curves(a_line(), rate, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == curves_csv(a_line(), rate)
 
 
 def test_unknown_ending_and_missing_file(tmp_path: Path) -> None:
