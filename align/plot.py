@@ -49,11 +49,15 @@ def draw_timing(
     written.
     """
     target = require_picture(path)
-    figure = _figure(sound, timing, title, rows)
-    with atomic_path(target) as temporary:
-        # No date and no version inside: the same timing gives the same bytes.
-        bare: dict[str, Any] = {"metadata": {"Date": None}} if target.suffix == ".svg" else {}
-        figure.savefig(temporary, dpi=_DPI, **bare)
+    from matplotlib import rc_context
+
+    # No date and no random names inside: the same timing gives the same bytes.
+    dated = target.suffix.lower() == ".svg"
+    bare: dict[str, Any] = {"metadata": {"Date": None}} if dated else {}
+    with rc_context({"font.family": "DejaVu Sans", "svg.hashsalt": "wildline"}):
+        figure = _figure(sound, timing, title, rows)
+        with atomic_path(target) as temporary:
+            figure.savefig(temporary, dpi=_DPI, **bare)
 
 
 def require_picture(path: Path | str) -> Path:
@@ -67,7 +71,6 @@ def require_picture(path: Path | str) -> Path:
 
 
 def _figure(sound: Sound, timing: Timing, title: str, rows: int) -> Any:
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -76,43 +79,42 @@ def _figure(sound: Sound, timing: Timing, title: str, rows: int) -> Any:
     duration = max(timing.duration_s, float(sound.duration_s))
     count = min(rows, max(1, ceil(duration / _ROW_S - 0.1)))
     length = max(duration / count if count < rows else _ROW_S, 0.2)
-    with rc_context({"font.family": "DejaVu Sans", "svg.hashsalt": "wildline"}):
-        figure = Figure(figsize=(_WIDTH_IN, _ROW_IN * count + 0.55), facecolor="white")
-        FigureCanvasAgg(figure)
-        top = 1 - 0.42 / (_ROW_IN * count + 0.55)
-        heading = title or "timing"
-        figure.text(
-            0.045,
-            top + 0.12 / (_ROW_IN * count + 0.55),
-            heading,
-            size=12,
-            weight="bold",
-            color=_INK,
-            va="bottom",
-        )
-        shown = "" if duration <= count * length + 0.01 else f", the first {count * length:.0f} s"
-        figure.text(
-            0.985,
-            top + 0.12 / (_ROW_IN * count + 0.55),
-            f"{len(timing.words)} words, {len(timing.phones)} phones, {duration:.2f} s"
-            f"{shown}  ({timing.engine or 'unknown'})",
-            size=9,
-            color=_FAINT,
-            ha="right",
-            va="bottom",
-        )
-        grid = figure.add_gridspec(
-            count,
-            1,
-            left=0.045,
-            right=0.985,
-            top=top,
-            bottom=0.3 / (_ROW_IN * count + 0.55),
-            hspace=0.16,
-        )
-        plain = resample(sound, _RATE)
-        for row in range(count):
-            _draw_row(figure, grid[row], plain, timing, row * length, length)
+    figure = Figure(figsize=(_WIDTH_IN, _ROW_IN * count + 0.55), facecolor="white")
+    FigureCanvasAgg(figure)
+    top = 1 - 0.42 / (_ROW_IN * count + 0.55)
+    heading = title or "timing"
+    figure.text(
+        0.045,
+        top + 0.12 / (_ROW_IN * count + 0.55),
+        heading,
+        size=12,
+        weight="bold",
+        color=_INK,
+        va="bottom",
+    )
+    shown = "" if duration <= count * length + 0.01 else f", the first {count * length:.0f} s"
+    figure.text(
+        0.985,
+        top + 0.12 / (_ROW_IN * count + 0.55),
+        f"{len(timing.words)} words, {len(timing.phones)} phones, {duration:.2f} s"
+        f"{shown}  ({timing.engine or 'unknown'})",
+        size=9,
+        color=_FAINT,
+        ha="right",
+        va="bottom",
+    )
+    grid = figure.add_gridspec(
+        count,
+        1,
+        left=0.045,
+        right=0.985,
+        top=top,
+        bottom=0.3 / (_ROW_IN * count + 0.55),
+        hspace=0.16,
+    )
+    plain = resample(sound, _RATE)
+    for row in range(count):
+        _draw_row(figure, grid[row], plain, timing, row * length, length)
     return figure
 
 

@@ -1,0 +1,92 @@
+"""Files read a piece at a time give the samples that reading them whole gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import synthetic_frames, synthetic_info, tone
+
+from align.recording import recording
+from align.vad import BLOCK_S, probabilities, speech_probability
+from media.audio import Sound, read_sound
+from media.errors import MediaError, NoSoundError
+from media.sound_stream import SoundStream
+from media.writer import FootageWriter
+
+RATE = 22_050
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same eight seconds as WAV (stereo), FLAC, and the sound of a film."""
+    folder = tmp_path_factory.mktemp("streams")
+    noise = np.random.default_rng(4).normal(0, 0.1, (8 * RATE, 2)).astype(np.float32)
+    found = {}
+    for ending in (".wav", ".flac"):
+        found[ending] = folder / f"a{ending}"
+        soundfile.write(found[ending], noise, RATE)
+    info = synthetic_info()
+    found[".mp4"] = folder / "a.mp4"
+    with FootageWriter(found[".mp4"], info, sound=tone(2.0)) as writer:
+        for frame in synthetic_frames(48, info):
+            writer.write(frame)
+    return found
+
+
+@pytest.mark.parametrize("ending", [".wav", ".flac", ".mp4"])
+def test_blocks_lie_end_to_end(files: dict[str, Path], ending: str) -> None:
+    whole = read_sound(files[ending])
+    stream = SoundStream(files[ending])
+    assert stream.rate == whole.rate
+    blocks = list(stream.blocks(1))
+    assert all(len(b) == whole.rate for b in blocks[:-1])
+    assert np.array_equal(np.concatenate([b.samples for b in blocks]), whole.samples)
+
+
+@given(st.lists(st.floats(0, 8.5), min_size=2, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_cuts_are_those_of_the_whole(files: dict[str, Path], edges: list[float]) -> None:
+    places = sorted(edges)
+    spans = list(zip(places[::2], places[1::2], strict=False))
+    whole = read_sound(files[".wav"])
+    parts = list(SoundStream(files[".wav"]).cuts(spans))
+    assert len(parts) == len(spans)
+    for part, (start, end) in zip(parts, spans, strict=True):
+        assert np.array_equal(part.samples, whole.cut(start, end).samples)
+
+
+def test_memory_and_disk_are_the_same_recording(files: dict[str, Path]) -> None:
+    whole = recording(read_sound(files[".flac"]))
+    small = recording(files[".flac"])
+    assert whole.rate == small.rate == RATE
+    for one, other in zip(whole.blocks(3), SoundStream(files[".flac"]).blocks(3), strict=True):
+        assert np.array_equal(one.samples, other.samples)
+
+
+def test_speech_is_found_alike_in_blocks() -> None:
+    rng = np.random.default_rng(0)
+    sound = Sound(rng.normal(0, 0.05, int(16_000 * (BLOCK_S + 3.3))).astype(np.float32), 16_000)
+    blocks = recording(sound).blocks(BLOCK_S)
+    assert np.array_equal(speech_probability(sound), probabilities(blocks))
+
+
+def test_what_cannot_be_streamed(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="does not exist"):
+        SoundStream(tmp_path / "none.wav")
+    (tmp_path / "text.wav").write_text("nothing to hear here")
+    with pytest.raises(MediaError, match=r"text\.wav"):
+        SoundStream(tmp_path / "text.wav")
+    soundfile.write(tmp_path / "nan.wav", np.full(900, np.nan), 16000, subtype="FLOAT")
+    with pytest.raises(MediaError, match=r"nan\.wav.*not numbers"):
+        list(SoundStream(tmp_path / "nan.wav").blocks(1))
+    info = synthetic_info()
+    with FootageWriter(tmp_path / "silent.mp4", info) as writer:
+        for frame in synthetic_frames(5, info):
+            writer.write(frame)
+    with pytest.raises(NoSoundError, match="has no sound"):
+        SoundStream(tmp_path / "silent.mp4")
