@@ -65,9 +65,15 @@ def write_report(
     files are missing says so and the rest goes on. Raises `OutputError` when `out` cannot be
     written, `ProductionError` when a cue sheet cannot be read.
     """
+    problems: tuple[str, ...] = ()
+    if cues is None:
+        from studio.cues.reading import read_cues
+
+        sheet = read_cues(production)
+        cues, problems = sheet.cues, tuple(map(str, sheet.problems))
     results = cue_results(production, cues)
     counted = tallies(production, {r.cue.id: r.cue.scene for r in results})
-    rest = _common(production, results, counted)
+    rest = _common(production, results, counted) | {"problems": problems}
     room = most_bytes - len(_render([], rest)) - _TABLE_ROW * len(results)
     sections, drawn = _sections(production, results, counted, room, progress)
     text = _render(sections, rest | {"left_out": len(results) - drawn})
@@ -236,8 +242,10 @@ def _original_sound(production: Production, result: CueResult) -> Sound | None:
         return None
     rate = production.rate
     whole = _whole_sound(result.original.footage, str(_stamp(result.original.footage)))
-    return None if whole is None else whole.cut(
-        rate.time_of(result.original.first), rate.time_of(result.original.stop)
+    return (
+        None
+        if whole is None
+        else whole.cut(rate.time_of(result.original.first), rate.time_of(result.original.stop))
     )
 
 

@@ -52,6 +52,7 @@ class Desk:
         self._signature: object = None
         self._sheets: object = None
         self._cues: tuple[Cue, ...] = ()
+        self._problems: tuple[str, ...] = ()
         self._results: dict[str, CueResult] = {}
 
     @property
@@ -117,8 +118,16 @@ class Desk:
         if self._sheets is None or sheets != self._sheets:
             from studio.cues.reading import read_cues
 
-            self._cues, self._sheets = tuple(read_cues(self.production).cues), sheets
+            read = read_cues(self.production)
+            self._cues, self._sheets = read.cues, sheets
+            self._problems = tuple(map(str, read.problems))
         return self._cues
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the cue sheets, each with its row."""
+        with self._lock:
+            self._current()
+            return self._problems
 
     def shown(self, path: Path) -> Path:
         """The real place of a file that may be served.

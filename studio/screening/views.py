@@ -65,6 +65,7 @@ class Overview:
     rows: tuple[Row, ...]
     counts: Mapping[str, int]
     scenes: tuple[tuple[str, str, int, int], ...]  # name, objective, cues, cues that pass
+    problems: tuple[str, ...]  # of the cue sheets
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _overview(desk: Desk) -> Overview:
     counts = Counter(r.status for r in rows)
     counts.update(light for r in rows if (light := r.light))
     counts["approved"] = sum(r.approved for r in rows)
-    return Overview(rows, counts, tuple(_scenes(desk, rows)))
+    return Overview(rows, counts, tuple(_scenes(desk, rows)), desk.problems())
 
 
 def _scenes(desk: Desk, rows: Sequence[Row]) -> Iterator[tuple[str, str, int, int]]:

@@ -241,3 +241,13 @@ def test_a_wild_line_is_sound_alone(client: TestClient, production: Production) 
     player = client.get("/api/cue/MAR102").json()
     assert (player["original"]["state"], player["cueIn"], player["cueOut"]) == ("none", 0, None)
     assert player["takes"][0]["audio"]
+
+
+def test_what_is_wrong_with_the_sheets_is_on_the_first_page(
+    client: TestClient, production: Production
+) -> None:
+    sheet = production.folder / "cues.csv"
+    sheet.write_text(sheet.read_text("utf-8").replace("MAR103,1,Mara", "MAR103,1,Nobody"), "utf-8")
+    page = client.get("/").text
+    assert "cues.csv, row 4" in page
+    assert "Nobody" in page
