@@ -279,7 +279,15 @@ def _register_align_command() -> None:
     app.command("align")(_align_commands.align)
 
 
+def _register_screening_commands() -> None:
+    from studio import _screening_commands
+
+    app.command("screen")(_screening_commands.screen)
+    app.command("report")(_screening_commands.report)
+
+
 _register_consent_commands()
+_register_screening_commands()
 _register_align_command()
 
 
