@@ -31,8 +31,10 @@ from lipsync.regions import (
     JAW_SHARE,
     OUTER_LIPS,
     displacement,
-    polygon_distance,
+    inside_distance,
+    outside_distance,
 )
+from media.picture import Change, Picture
 
 __all__ = ["Paster", "fade_weights", "mouth_mask", "paste"]
 
@@ -43,6 +45,7 @@ Pixels = NDArray[np.uint8]
 _FEATHER = 0.075
 _LIP_ROOM = 0.02
 _BEND_WIDTH = 0.075
+_BEND_LEAST = 0.1  # pixels: less is not seen
 _JAW_WIDTH = 0.1
 _JAW_REACH = 0.1
 _JAW_LIMIT = 0.07
@@ -97,10 +100,9 @@ def mouth_mask(old: Floats, new: Floats, size: int) -> Floats:
     """
     half = size // 2  # smooth enough to be worked out at half the size
     border = np.concatenate([old[list(BORDER_UPPER)], new[list(BORDER_LOWER)]]) / 2
-    inside, _ = polygon_distance(border, half)
-    mask = _smoothstep(inside / (_FEATHER * half))
+    mask = _smoothstep(inside_distance(border, half) / (_FEATHER * half))
     for points in (old, new):
-        _, beyond = polygon_distance(points[list(OUTER_LIPS)] / 2, half)
+        beyond = outside_distance(points[list(OUTER_LIPS)] / 2, half)
         reach = 1.0 - np.maximum(beyond - _LIP_ROOM * half, 0) / (0.5 * _FEATHER * half)
         mask = np.maximum(mask, _smoothstep(reach))
     return _enlarged(mask, size)
@@ -150,9 +152,35 @@ class Paster:
         `index` is the frame's number (for the grain); `target_crop` uint8[S, S, 3] the frame's own
         crop, if it is at hand.
         """
+        out = frame.copy()
+        change = self.change(
+            frame,
+            patch,
+            landmarks,
+            transform,
+            weight=weight,
+            index=index,
+            target_crop=target_crop,
+        )
+        if change is not None:
+            region = out[change.rows, change.columns]
+            np.copyto(region, change.rgb, where=change.where[..., None])
+        return out
+
+    def change(
+        self,
+        frame: Pixels | Picture,
+        patch: MouthPatch,
+        landmarks: Floats,
+        transform: Floats,
+        *,
+        weight: float = 1.0,
+        index: int = 0,
+        target_crop: Pixels | None = None,
+    ) -> Change | None:
+        """The pixels of `frame` that `paste` would change; None when there are none."""
         from lipsync.crop import CropSpec, crop
 
-        out = frame.copy()
         size = patch.rgb.shape[0]
         old = landmarks_in_crop(landmarks, transform)[:, :2]
         new = patch.landmarks.astype(np.float32)
@@ -164,21 +192,18 @@ class Paster:
         touched = (mask > 0) | (moved[..., 0] != 0) | (moved[..., 1] != 0)
         box = _box(frame.shape, touched, transform)
         if box is None:
-            return out
-        lit = bent.astype(np.float32) * gain
+            return None
         alpha = _to_box(mask, box)
         shift = _shift_in_box(moved, box)
         under = _moved_frame(frame, shift, box)
-        over = _to_box(lit, box)
+        over = _lit(bent, gain, mask > 0, box)
         if self._grain:
             over += _missing_grain(under, over, alpha, (self._seed, index))[..., None]
         mixed = under + (over - under) * alpha[..., None]
-        region = out[box.rows, box.columns]
         changed = alpha > 0
         if shift is not None:
             changed |= (shift[..., 0] != 0) | (shift[..., 1] != 0)
-        np.copyto(region, _to_pixels(mixed), where=changed[..., None])
-        return out
+        return Change(box.rows.start, box.columns.start, _to_pixels(mixed), changed)
 
     def _light(self, own: Pixels, bent: Pixels, old: Floats, new: Floats) -> Floats:
         """Gain float32[S, S, 3], steady in time unless the light really changes."""
@@ -211,7 +236,7 @@ def _jaw_motion(old: Floats, new: Floats, size: int) -> Floats:
     line = new[list(JAW)] / 4
     field = displacement(line, shift, quarter, _JAW_WIDTH * quarter, step=2)
     # Full along the line, nothing a chin's height away from it.
-    _, far = polygon_distance(np.concatenate([line, line[::-1]]), quarter)
+    far = outside_distance(np.concatenate([line, line[::-1]]), quarter)
     fade = _smoothstep(1.0 - far / (_JAW_REACH * quarter * 2))
     # Nothing may break off at the edge of the crop.
     edge = np.minimum(np.arange(quarter), np.arange(quarter)[::-1]).astype(np.float32)
@@ -237,6 +262,8 @@ def _bend(rgb: Pixels, old: Floats, new: Floats) -> Pixels:
     held = (*OUTER_LIPS[::2], *JAW[2:-2])
     points = np.concatenate([new[list(CHEEKS)], new[list(held)]])
     shifts = np.concatenate([(old - new)[list(CHEEKS)], np.zeros((len(held), 2), np.float32)])
+    if float(np.abs(shifts).max()) < _BEND_LEAST:
+        return rgb
     field = displacement(points, shifts, size, _BEND_WIDTH * size)
     y, x = _grid(size, size)
     bent = cv2.remap(
@@ -285,8 +312,8 @@ def _gain_field(own: Pixels, bent: Pixels, old: Floats, new: Floats) -> Floats:
 
 def _skin(points: NDArray[np.floating[Any]], size: int) -> Floats:
     """1 on skin of the lower face, 0 on lips and outside, float32[S, S]."""
-    inside, _ = polygon_distance(points[list(FACE_OVAL)], size)
-    _, beyond = polygon_distance(points[list(OUTER_LIPS)], size)
+    inside = inside_distance(points[list(FACE_OVAL)], size)
+    beyond = outside_distance(points[list(OUTER_LIPS)], size)
     return np.asarray(
         np.clip(inside / (0.03 * size) - 1.0, 0, 1) * np.clip(beyond / (0.02 * size) - 0.5, 0, 1),
         np.float32,
@@ -335,6 +362,19 @@ def _to_box(image: Floats, box: _Box) -> Floats:
     return np.asarray(warped, np.float32)
 
 
+def _lit(bent: Pixels, gain: Floats, shown: NDArray[np.bool_], box: _Box) -> Floats:
+    """The patch in its new light as the box sees it, float32[h, w, 3]; right where `shown`."""
+    ys, xs = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
+    if not len(ys):
+        return np.zeros((box.size[1], box.size[0], 3), np.float32)
+    top, left = max(int(ys[0]) - 8, 0), max(int(xs[0]) - 8, 0)
+    part = slice(top, int(ys[-1]) + 9), slice(left, int(xs[-1]) + 9)
+    to_part = box.to_crop.copy()
+    to_part[:, 2] -= (left, top)
+    near = _Box(box.rows, box.columns, to_part)
+    return _to_box(bent[part].astype(np.float32) * gain[part], near)
+
+
 def _shift_in_box(moved: Floats, box: _Box) -> Floats | None:
     """`moved` as the box sees it, float32[h, w, 2] in pixels of the frame; None where still."""
     if not moved.any():
@@ -345,7 +385,7 @@ def _shift_in_box(moved: Floats, box: _Box) -> Floats | None:
     return np.stack([back[0, 0] * x + back[0, 1] * y, back[1, 0] * x + back[1, 1] * y], -1)
 
 
-def _moved_frame(frame: Pixels, shift: Floats | None, box: _Box) -> Floats:
+def _moved_frame(frame: Pixels | Picture, shift: Floats | None, box: _Box) -> Floats:
     """The box of the frame with its jaw moved by `shift`, float32[h, w, 3]."""
     import cv2
 

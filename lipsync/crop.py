@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync.pose import Pose, fit_pose, to_face
+from media.picture import Picture
 
 __all__ = [
     "LIP_FEATURES",
@@ -88,7 +89,7 @@ def crop_transforms(
     return np.asarray(np.concatenate([linear, shift[:, :, None]], axis=2), np.float32)
 
 
-def crop(frame: Pixels, transform: Floats, spec: CropSpec | None = None) -> Pixels:
+def crop(frame: Pixels | Picture, transform: Floats, spec: CropSpec | None = None) -> Pixels:
     """The canonical crop uint8[S, S, 3] of `frame` uint8[H, W, 3].
 
     Enlarging is bicubic; reducing averages (the frame is first halved as often as needed), so
@@ -105,7 +106,7 @@ def crop(frame: Pixels, transform: Floats, spec: CropSpec | None = None) -> Pixe
     x1, y1 = np.ceil(reach.max(1)).astype(int) + 5
     part = frame[y0:y1, x0:x1]
     if part.size == 0:
-        part, x0, y0 = frame, 0, 0
+        part, x0, y0 = frame[0 : frame.shape[0], 0 : frame.shape[1]], 0, 0
     matrix[:, 2] += matrix[:, :2] @ (float(x0), float(y0))
     while zoom < 0.5 and min(part.shape[:2]) >= 2:
         height, width = part.shape[0] // 2, part.shape[1] // 2

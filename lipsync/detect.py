@@ -20,10 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "FaceFinder", "FaceMesh"]
+from media.picture import Picture
+
+__all__ = ["Box", "FaceFinder", "FaceMesh", "Seen"]
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+#: A picture as an array, or one that is converted only where it is looked at.
+Seen = NDArray[np.uint8] | Picture
 
 _WINDOW = 320  # pixels the mesh is given
 _ROOM = 2.1  # window side in face sizes
@@ -96,12 +100,13 @@ class FaceFinder:
             boxes.append(Box(x, y, max(w, h), float(one.score[0])))
         return boxes
 
-    def find(self, rgb: Pixels, *, tiles: bool = True) -> list[Box]:
-        """Faces in `rgb` uint8[H, W, 3], largest first.
+    def find(self, seen: Seen, *, tiles: bool = True) -> list[Box]:
+        """Faces in a picture uint8[H, W, 3], largest first.
 
         `tiles`: when neither model sees a face in the whole picture, look again in
         overlapping tiles of half and a third of its longer side.
         """
+        rgb = seen.rgb if isinstance(seen, Picture) else seen
         small, zoom = _reduced(rgb, 640)
         boxes = _merge([*self._run(0, small), *self._run(1, small)])
         boxes = [Box(b.x / zoom, b.y / zoom, b.size / zoom, b.score) for b in boxes]
@@ -133,7 +138,7 @@ class FaceMesh:
     def __init__(self) -> None:
         self._model: Any = None
 
-    def measure(self, rgb: Pixels, box: Box, *, settle: int = 1) -> Floats | None:
+    def measure(self, rgb: Seen, box: Box, *, settle: int = 1) -> Floats | None:
         """Landmarks float32[478, 3] (pixels of the frame) of the face at `box`, or None.
 
         With `settle` > 1 the same window is read again until points stop moving (at most so many
@@ -195,7 +200,7 @@ class FaceMesh:
         self.close()
 
 
-def _window(rgb: Pixels, box: Box) -> tuple[Pixels, Floats, float]:
+def _window(rgb: Seen, box: Box) -> tuple[Pixels, Floats, float]:
     """A square of the frame around `box` at `_WINDOW` pixels, its corner, and its zoom."""
     import cv2
 

@@ -25,7 +25,7 @@ from media.errors import MediaError, NoFaceError
 from media.time import FrameRate
 
 if TYPE_CHECKING:
-    from media.video import Frame
+    from media.video import Frame, Picture
 
 __all__ = ["Absence", "FaceTrack", "build_track", "track_faces", "usable_frames"]
 
@@ -59,7 +59,7 @@ def track_faces(
     read.
     """
     from media.files import sha256_of
-    from media.video import prefetch, probe, read_frames
+    from media.video import prefetch, probe, read_pictures
 
     info = probe(path)
     sha = sha256_of(path)
@@ -67,7 +67,7 @@ def track_faces(
     track = _from_cache(kept)
     if track is None:
         track = build_track(
-            prefetch(read_frames(path)),
+            prefetch(read_pictures(path)),
             info.rate,
             (info.width, info.height),
             at=at,
@@ -101,7 +101,7 @@ def _from_cache(kept: Path | None) -> FaceTrack | None:
 
 
 def build_track(
-    frames: Iterable[Frame],
+    frames: Iterable[Frame | Picture],
     rate: FrameRate,
     size: tuple[int, int],
     *,
@@ -111,16 +111,19 @@ def build_track(
     total: int | None = None,
 ) -> FaceTrack:
     """Track faces in `frames` as they come; `size` is (width, height) in pixels."""
+    from media.footage import Frame
+
     rows, reasons, changes, times, drifts = [], [], [], [], []
     nothing = np.full((LANDMARKS, 3), np.nan, np.float32)
     follower, content, nose = FaceFollower(at), ContentChange(), NoseWatch()
     try:
         for frame in frames:
-            change = content.update(frame.rgb)
-            points, reason = follower.step(frame.rgb, cut=change > 0.7 * CUT_CHANGE)
+            seen = frame.rgb if isinstance(frame, Frame) else frame
+            change = content.update(seen)
+            points, reason = follower.step(seen, cut=change > 0.7 * CUT_CHANGE)
             rows.append(nothing if points is None else points)
             reasons.append(reason)
-            drifts.append(nose.update(frame.rgb, points))
+            drifts.append(nose.update(seen, points))
             changes.append(change)
             times.append(float(frame.pts))
             if progress is not None:

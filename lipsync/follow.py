@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync.detect import Box, FaceFinder, FaceMesh
+from lipsync.detect import Box, FaceFinder, FaceMesh, Seen
 from lipsync.pose import fit_pose, to_face
 from lipsync.track import Absence
 
 __all__ = ["FaceFollower", "Likeness"]
 
 Floats = NDArray[np.float32]
-Pixels = NDArray[np.uint8]
 
 _TILES_EVERY = 6  # frames between thorough searches while nobody is in sight
 _CANDIDATES = 4
@@ -42,7 +41,7 @@ class Likeness:
     seen: int = 1
 
     @classmethod
-    def of(cls, landmarks: Floats, rgb: Pixels) -> Likeness:
+    def of(cls, landmarks: Floats, rgb: Seen) -> Likeness:
         """Measure one frame."""
         import cv2
 
@@ -91,7 +90,7 @@ class FaceFollower:
         self._last_seen: Box | None = None
         self._missing = 0
 
-    def step(self, rgb: Pixels, *, cut: bool) -> tuple[Floats | None, Absence]:
+    def step(self, rgb: Seen, *, cut: bool) -> tuple[Floats | None, Absence]:
         """The face in the next frame, and why not when None. `cut`: a new shot starts."""
         if cut:
             self._window = self._last_seen = None
@@ -106,7 +105,7 @@ class FaceFollower:
         self._remember(points, rgb)
         return points, Absence.PRESENT
 
-    def _continue(self, rgb: Pixels) -> Floats | None:
+    def _continue(self, rgb: Seen) -> Floats | None:
         """The face where it was a frame ago; the window moves only when it has to.
 
         The network's answer trembles when its window shifts by a pixel, so the window is held
@@ -127,7 +126,7 @@ class FaceFollower:
         jumped = max(abs(now.x - ahead.x), abs(now.y - ahead.y)) > 0.4 * last.size
         return None if jumped or not 0.6 < now.size / last.size < 1.7 else points
 
-    def _search(self, rgb: Pixels) -> tuple[Floats | None, Absence]:
+    def _search(self, rgb: Seen) -> tuple[Floats | None, Absence]:
         """Find the person anew among all faces of the picture."""
         thorough = self._missing % _TILES_EVERY == 0
         boxes = self._finder.find(rgb, tiles=thorough)
@@ -151,7 +150,7 @@ class FaceFollower:
             self._who = None
         return best[1], Absence.PRESENT
 
-    def _in_order(self, boxes: list[Box], rgb: Pixels) -> list[Box]:
+    def _in_order(self, boxes: list[Box], rgb: Seen) -> list[Box]:
         if self._who is None and self._at is not None:
             x, y = self._at[0] * rgb.shape[1], self._at[1] * rgb.shape[0]
             return sorted(boxes, key=lambda b: float(np.hypot(b.x - x, b.y - y)))
@@ -164,7 +163,7 @@ class FaceFollower:
             return 0.0
         return min(2.0, float(np.hypot(box.x - last.x, box.y - last.y)) / (2 * last.size))
 
-    def _remember(self, points: Floats, rgb: Pixels) -> None:
+    def _remember(self, points: Floats, rgb: Seen) -> None:
         now = Box.around(points)
         if self._window is None:
             self._window, self._velocity = now, (0.0, 0.0)

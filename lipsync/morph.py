@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync.regions import JAW, JAW_SHARE
+from lipsync.regions import JAW, JAW_SHARE, coarse_nodes, from_coarse
 
 __all__ = [
     "CHIN",
@@ -26,6 +26,7 @@ __all__ = [
     "reshape",
     "spread_follow",
     "warp",
+    "warps",
 ]
 
 Floats = NDArray[np.float32]
@@ -66,50 +67,70 @@ _SMOOTHNESS = 2e-3
 _MOST_DETAIL = 0.6
 
 
-def _radial(squared: Doubles) -> Doubles:
-    """r^2 log r of squared distances."""
-    return np.asarray(0.5 * squared * np.log(np.maximum(squared, 1e-12)))
+def _weights(to: Doubles, sources: Doubles) -> Doubles:
+    """Spline weights float64[k + 3, 2 m] of the smooth maps that take `to` to every source.
 
-
-def _spline(to: Doubles, source: Doubles, at: Doubles) -> Doubles:
-    """Where the points `at` [m, 2] of the output lie in the source, float64[m, 2].
-
-    The smooth map that takes `to` [k, 2] to `source` [k, 2]; coordinates of order 1.
+    `to` float64[k, 2], `sources` float64[m, k, 2]; coordinates of order 1. All maps share one
+    system, which is factorised once.
     """
     k = len(to)
     system = np.zeros((k + 3, k + 3))
     apart = ((to[:, None] - to[None]) ** 2).sum(2)
-    system[:k, :k] = _radial(apart) + _SMOOTHNESS * np.eye(k)
+    system[:k, :k] = 0.5 * apart * np.log(np.maximum(apart, 1e-12))
+    system[np.arange(k), np.arange(k)] += _SMOOTHNESS
     system[:k, k], system[:k, k + 1 :] = 1, to
     system[k, :k], system[k + 1 :, :k] = 1, to.T
-    right = np.zeros((k + 3, 2))
-    right[:k] = source - to
-    weights = np.linalg.solve(system, right)
-    squared = (at**2).sum(1)[:, None] + (to**2).sum(1)[None] - 2 * at @ to.T
-    bent = _radial(np.maximum(squared, 0)) @ weights[:k]
-    return np.asarray(at + bent + weights[k] + at @ weights[k + 1 :])
+    right = np.zeros((k + 3, 2 * len(sources)))
+    right[:k] = (sources - to).transpose(1, 0, 2).reshape(k, -1)
+    return np.asarray(np.linalg.solve(system, right))
 
 
-def warp(picture: Pixels, points: Floats, to: Floats) -> Pixels:
-    """`picture` uint8[S, S, 3] bent so that `points` [k, 2] come to lie at `to` [k, 2] (pixels).
+def _fields(to: Floats, sources: Floats, size: int) -> list[Floats]:
+    """Where every pixel of the output lies in each source, float32[S, S, 2] each, pixels."""
+    unit = size / 2.0
+    nodes = coarse_nodes(size, _GRID_STEP) / np.float32(unit)
+    target = to.astype(np.float64) / unit
+    weights = _weights(target, sources.astype(np.float64) / unit).astype(np.float32)
+    k, count = len(to), len(nodes)
+    near = target.astype(np.float32)
+    across, down = ((nodes[:, None] - near[:, i]) ** 2 for i in (0, 1))
+    squared = (down[:, None] + across[None]).reshape(-1, k)
+    radial = np.maximum(squared, np.float32(1e-12))
+    np.log(radial, out=radial)
+    radial *= squared
+    bent = (np.float32(0.5) * radial) @ weights[:k] + weights[k]
+    x, y = np.meshgrid(nodes, nodes)
+    grid = np.stack([x, y], axis=2).reshape(-1, 2)
+    bent += grid @ weights[k + 1 :]
+    # The maps' x and y stand side by side in the columns.
+    places = [
+        (bent[:, 2 * i : 2 * i + 2] + grid).reshape(count, count, 2) * np.float32(unit)
+        for i in range(len(sources))
+    ]
+    return [from_coarse(place, size, _GRID_STEP) for place in places]
 
-    Far from all points the picture moves as the nearest do; beyond its edge, the edge is
-    repeated.
+
+def warps(pictures: Sequence[Pixels], points: Floats, to: Floats) -> list[Pixels]:
+    """Pictures uint8[S, S, 3] bent so that `points` [m, k, 2] of each come to lie at `to` [k, 2].
+
+    All in pixels. Far from all points a picture moves as the nearest do; beyond its edge, the
+    edge is repeated.
     """
     import cv2
 
-    size = picture.shape[0]
-    unit = size / 2.0
-    nodes = np.arange(0, size + _GRID_STEP, _GRID_STEP, dtype=np.float64)
-    grid = np.stack(np.meshgrid(nodes, nodes), axis=2).reshape(-1, 2)
-    source = _spline(to.astype(np.float64) / unit, points.astype(np.float64) / unit, grid / unit)
-    coarse = (source * unit).reshape(len(nodes), len(nodes), 2).astype(np.float32)
-    # Grid node j stands for pixel j * step exactly.
-    pixel = np.arange(size, dtype=np.float32) / _GRID_STEP
-    x, y = np.meshgrid(pixel, pixel)
-    field = cv2.remap(coarse, x, y, cv2.INTER_LINEAR)
-    bent: Pixels = cv2.remap(picture, field, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    bent = []
+    fields = _fields(to, points, pictures[0].shape[0])
+    for picture, field in zip(pictures, fields, strict=True):
+        moved: Pixels = cv2.remap(
+            picture, field, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        bent.append(moved)
     return bent
+
+
+def warp(picture: Pixels, points: Floats, to: Floats) -> Pixels:
+    """One picture bent so that `points` [k, 2] come to lie at `to` [k, 2]; see `warps`."""
+    return warps([picture], points[None], to)[0]
 
 
 def dissolve(pictures: Sequence[Pixels], weights: Sequence[float]) -> Pixels:
@@ -118,27 +139,32 @@ def dissolve(pictures: Sequence[Pixels], weights: Sequence[float]) -> Pixels:
     No second pair of lips shows, but skin texture never agrees and would average out: fine
     detail is given back the energy it had in the pictures.
     """
+    import cv2
+
     if len(pictures) == 1:
         return pictures[0]
     shares = np.asarray(weights, np.float32) / np.float32(sum(weights))
     total = np.zeros(pictures[0].shape, np.float32)
+    # The mouth and what is around it speak for the whole.
+    size = len(total)
+    middle = slice(size // 4, size * 3 // 4)
     energy = 0.0
     for picture, share in zip(pictures, shares, strict=True):
-        whole = picture.astype(np.float32)
-        total += share * whole
-        energy += float(share) * float((_detail(whole) ** 2).mean())
-    detail = _detail(total)
-    lost = (energy / max(float((detail**2).mean()), 1e-6)) ** 0.5
+        total += share * picture
+        inner = _detail(picture[middle, middle].astype(np.float32), size)
+        energy += float(share) * float((inner**2).mean())
+    detail = _detail(total, size)
+    left = float((detail[middle, middle] ** 2).mean())
+    lost = (energy / max(left, 1e-6)) ** 0.5
     total += np.float32(np.clip(lost - 1.0, 0.0, _MOST_DETAIL)) * detail
-    return np.asarray(np.clip(np.rint(total), 0, 255), np.uint8)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(total, 0)), np.uint8)
 
 
-def _detail(picture: Floats) -> Floats:
-    """What is finer than about a hundredth of the crop."""
+def _detail(picture: Floats, size: int) -> Floats:
+    """What is finer than about a hundredth of a crop of `size`."""
     import cv2
 
-    sigma = picture.shape[0] / 128
-    return np.asarray(picture - cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)
+    return np.asarray(picture - cv2.GaussianBlur(picture, (0, 0), size / 128), np.float32)
 
 
 # Cheeks and sides of the chin: skin in both pictures whatever the mouth does.

@@ -15,7 +15,11 @@ __all__ = [
     "JAW",
     "JAW_SHARE",
     "OUTER_LIPS",
+    "coarse_nodes",
     "displacement",
+    "from_coarse",
+    "inside_distance",
+    "outside_distance",
     "polygon_distance",
 ]
 
@@ -48,34 +52,62 @@ FACE_OVAL = (
 )
 
 
-def polygon_distance(points: Points, size: int) -> tuple[Floats, Floats]:
-    """How deep inside, and how far outside, a polygon each pixel lies: float32[S, S] each."""
+def inside_distance(points: Points, size: int) -> Floats:
+    """How deep inside a polygon each pixel lies, float32[S, S]; 0 outside."""
+    import cv2
+
+    return np.asarray(cv2.distanceTransform(_filled(points, size), cv2.DIST_L2, 5), np.float32)
+
+
+def outside_distance(points: Points, size: int) -> Floats:
+    """How far outside a polygon each pixel lies, float32[S, S]; 0 inside."""
+    import cv2
+
+    beyond = cv2.distanceTransform(255 - _filled(points, size), cv2.DIST_L2, 5)
+    return np.asarray(beyond, np.float32)
+
+
+def _filled(points: Points, size: int) -> NDArray[np.uint8]:
     import cv2
 
     mask = np.zeros((size, size), np.uint8)
     # Four fractional bits: the border moves smoothly with its points.
     cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 255, lineType=cv2.LINE_8, shift=4)
-    inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
-    outside = cv2.distanceTransform(255 - mask, cv2.DIST_L2, 5)
-    return np.asarray(inside, np.float32), np.asarray(outside, np.float32)
+    return mask
+
+
+def polygon_distance(points: Points, size: int) -> tuple[Floats, Floats]:
+    """How deep inside, and how far outside, a polygon each pixel lies: float32[S, S] each."""
+    return inside_distance(points, size), outside_distance(points, size)
+
+
+def coarse_nodes(size: int, step: int) -> Floats:
+    """Pixels at which a smooth field is worked out, to be enlarged by `from_coarse`."""
+    return np.arange(-1, size // step + 1, dtype=np.float32) * step + np.float32((step - 1) / 2)
+
+
+def from_coarse(field: Floats, size: int, step: int) -> Floats:
+    """A field [N, N, ...] at `coarse_nodes` as float32[S, S, ...], linear between them."""
+    import cv2
+
+    whole = cv2.resize(
+        np.ascontiguousarray(field, np.float32), None, fx=step, fy=step,
+        interpolation=cv2.INTER_LINEAR,
+    )  # fmt: skip
+    return np.asarray(whole[step : step + size, step : step + size], np.float32)
 
 
 def displacement(points: Points, shifts: Points, size: int, width: float, step: int = 8) -> Floats:
     """A smooth field float32[S, S, 2] that takes `shifts` [k, 2] at `points` [k, 2] (pixels).
 
     Averages of the shifts weighted by Gaussians of `width` pixels (Nadaraya-Watson), worked out
-    every `step` pixels; far from all points it fades to nothing.
+    every `step` pixels (of which `size` is a multiple); far from all points it fades to nothing.
     """
-    import cv2
-
-    grid = np.arange(0, size + step, step, dtype=np.float32)
-    dx = grid[None, :, None] - points[:, 0]
-    dy = grid[:, None, None] - points[:, 1]
-    weight = np.exp(-(dx**2 + dy**2) / np.float32(2 * width**2))
+    grid = coarse_nodes(size, step)
+    near = points.astype(np.float32)
+    wide = np.float32(2 * width**2)
+    # A Gaussian of two dimensions is a product of two of one.
+    across, down = (np.exp(-((grid[:, None] - near[:, i]) ** 2) / wide) for i in (0, 1))
+    weight = down[:, None] * across[None]
     field = (weight @ shifts.astype(np.float32)) / (weight.sum(-1, keepdims=True) + 0.05)
-    # Node i of the grid lies on pixel i * step.
-    scale = np.array([[step, 0, 0], [0, step, 0]], np.float64)
-    warped = cv2.warpAffine(
-        np.ascontiguousarray(field, np.float32), scale, (size, size), flags=cv2.INTER_LINEAR
-    )
-    return np.asarray(warped, np.float32)
+    return from_coarse(field, size, step)

@@ -25,7 +25,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync.engines import BankSource, MouthRenderer, Progress, RenderJob, get_renderer
+from lipsync.engines import (
+    BankSource,
+    MouthPatch,
+    MouthRenderer,
+    Progress,
+    RenderJob,
+    WholeFaceRenderer,
+    get_renderer,
+)
 from lipsync.track import Absence, FaceTrack
 from media.errors import (
     AlignError,
@@ -43,7 +51,10 @@ if TYPE_CHECKING:
     from lipsync.blend import Paster
     from lipsync.crop import CropSpec
     from media.audio import Sound
-    from media.video import FootageInfo, Frame
+    from media.video import Change, FootageInfo, Picture
+
+#: A picture and the changes to lay into it.
+Changed = tuple["Picture", tuple["Change", ...]]
 
 __all__ = ["PassedStretch", "ResyncReport", "crop_spec_for", "resync"]
 
@@ -111,8 +122,10 @@ def resync(
     `cache`: folder for tracks and timings, None for the user's cache.
 
     Raises `NoFaceError`, `NoSpeechError`, `ArchiveError` (no usable mouth), `MediaError`
-    (unreadable footage) and `OutputError` (cannot write, or `out` is one of the inputs).
+    (unreadable or interlaced footage) and `OutputError` (cannot write, or `out` is one of
+    the inputs).
     """
+    from media.fields import refuse_interlaced
     from media.files import user_cache_dir
     from media.video import probe
 
@@ -121,6 +134,7 @@ def resync(
         raise ArchiveError("archive-only needs footage to take mouths from; name it with --archive")
     cache = cache or user_cache_dir() / "lipsync"
     info = probe(footage)
+    refuse_interlaced(info)
     timing = timing or _timing_of(sound, text)
     target, sources, skipped = _sources(footage, archive, archive_only, at, cache, progress)
     wanted, usable = _wanted(target, stretch)
@@ -280,59 +294,82 @@ def _write(
         threadpool_limits(limits=1, user_api="blas"),
         FootageWriter(out, work.info, codec=codec, sound=sound, quality=quality) as writer,
     ):
-        for frame in prefetch(_changed_frames(work), _AHEAD):
-            writer.write(frame)
+        for picture, changes in prefetch(_changed_pictures(work), _AHEAD):
+            writer.write_changed(picture, changes)
             if progress is not None:
                 progress("writing the picture", writer.frames_written, total)
         return writer.frames_written
 
 
-def _changed_frames(work: _Work) -> Iterator[Frame]:
-    """Every frame of the footage, with its new mouth where there is one."""
+def _changed_pictures(work: _Work) -> Iterator[Changed]:
+    """Every picture of the footage, and what its new mouth changes of it."""
     from lipsync.blend import Paster, fade_weights
-    from media.video import prefetch, read_frames
+    from media.video import prefetch, read_pictures
 
     rate = float(work.track.rate)
     weights = fade_weights(work.usable, work.track.shot, max(1, round(_FADE_S * rate)))
     paster = Paster(seed=work.seed)
-    frames = prefetch(read_frames(work.info.path), _AHEAD)
-    while group := tuple(islice(frames, _BATCH)):
+    pictures = prefetch(read_pictures(work.info.path), _AHEAD)
+    batch = int(getattr(work.renderer, "batch", _BATCH))
+    while group := tuple(islice(pictures, batch)):
         yield from _changed_group(work, paster, group, weights)
 
 
 def _changed_group(
-    work: _Work, paster: Paster, group: tuple[Frame, ...], weights: NDArray[np.float32]
-) -> Iterator[Frame]:
-    from lipsync.crop import crop, crop_transforms, landmarks_in_crop
+    work: _Work, paster: Paster, group: tuple[Picture, ...], weights: NDArray[np.float32]
+) -> Iterator[Changed]:
+    from lipsync.crop import crop, crop_transforms
 
-    chosen = [f for f in group if f.index < len(work.usable) and work.usable[f.index]]
+    chosen = [p for p in group if p.index < len(work.usable) and work.usable[p.index]]
     if not chosen:
-        yield from group
+        paster.reset()
+        yield from ((picture, ()) for picture in group)
         return
-    indices = [f.index for f in chosen]
-    landmarks = work.track.landmarks[indices]
+    landmarks = work.track.landmarks[[p.index for p in chosen]]
     transforms = crop_transforms(landmarks, work.spec)
-    crops = np.stack([crop(f.rgb, m, work.spec) for f, m in zip(chosen, transforms, strict=True)])
-    patches = work.renderer.render(indices, crops, landmarks_in_crop(landmarks, transforms))
-    at = {index: k for k, index in enumerate(indices)}
-    for frame in group:
-        k = at.get(frame.index)
+    crops = [crop(p, m, work.spec) for p, m in zip(chosen, transforms, strict=True)]
+    patches = _patches(work, chosen, crops, landmarks, transforms)
+    at = {p.index: k for k, p in enumerate(chosen)}
+    for picture in group:
+        k, index = at.get(picture.index), picture.index
         if k is None:
             paster.reset()
-            yield frame
+            yield picture, ()
             continue
-        if frame.index and work.track.shot[frame.index] != work.track.shot[frame.index - 1]:
+        if index and work.track.shot[index] != work.track.shot[index - 1]:
             paster.reset()
-        rgb = paster.paste(
-            frame.rgb,
+        change = paster.change(
+            picture,
             patches[k],
             landmarks[k],
             transforms[k],
-            weight=float(weights[frame.index]),
-            index=frame.index,
+            weight=float(weights[index]),
+            index=index,
             target_crop=crops[k],
         )
-        yield replace(frame, rgb=rgb)
+        yield picture, () if change is None else (change,)
+
+
+def _patches(
+    work: _Work,
+    pictures: Sequence[Picture],
+    crops: Sequence[NDArray[np.uint8]],
+    landmarks: NDArray[np.float32],
+    transforms: NDArray[np.float32],
+) -> list[MouthPatch]:
+    """New mouths for these pictures; engines that want it see the whole face."""
+    from lipsync.crop import CropSpec, crop, landmarks_in_crop
+
+    renderer, indices = work.renderer, [p.index for p in pictures]
+    inside = landmarks_in_crop(landmarks, transforms)
+    if not isinstance(renderer, WholeFaceRenderer):
+        return renderer.render(indices, np.stack(crops), inside)
+    size = CropSpec(renderer.view_size)
+    views = []
+    for picture, there, on in zip(pictures, transforms, renderer.views(inside), strict=True):
+        both = np.vstack([on, (0, 0, 1)]) @ np.vstack([there, (0, 0, 1)])
+        views.append(crop(picture, both[:2].astype(np.float32), size))
+    return renderer.render_views(indices, np.stack(crops), inside, np.stack(views))
 
 
 def _passed(

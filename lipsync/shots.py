@@ -12,7 +12,9 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync.detect import Seen
 from lipsync.pose import Pose, fit_pose, to_face, to_frame
+from media.picture import Picture
 
 __all__ = ["CUT_CHANGE", "ContentChange", "NoseWatch", "shot_numbers", "smooth_landmarks"]
 
@@ -115,14 +117,17 @@ class ContentChange:
     def __init__(self) -> None:
         self._last: NDArray[np.int16] | None = None
 
-    def update(self, rgb: NDArray[np.uint8]) -> float:
+    def update(self, rgb: Seen) -> float:
         """Change in 0..255 against the picture before; 0 for the first."""
         import cv2
 
-        # Sampling first: averaging a whole 4K frame would cost more than the tracking.
-        step = max(1, min(rgb.shape[:2]) // 180)
-        sampled = np.ascontiguousarray(rgb[::step, ::step])
-        small = cv2.resize(sampled, (128, 72), interpolation=cv2.INTER_AREA)
+        if isinstance(rgb, Picture):
+            small = rgb.thumbnail(128, 72)
+        else:
+            # Sampling first: averaging a whole 4K frame would cost more than the tracking.
+            step = max(1, min(rgb.shape[:2]) // 180)
+            sampled = np.ascontiguousarray(rgb[::step, ::step])
+            small = np.asarray(cv2.resize(sampled, (128, 72), interpolation=cv2.INTER_AREA))
         now = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.int16)
         last, self._last = self._last, now
         if last is None:
@@ -144,7 +149,7 @@ class NoseWatch:
     def __init__(self) -> None:
         self._last: Floats | None = None
 
-    def update(self, rgb: NDArray[np.uint8], landmarks: Floats | None) -> tuple[float, float]:
+    def update(self, rgb: Seen, landmarks: Floats | None) -> tuple[float, float]:
         """Shift (x, y) in pixels of the frame since the last call; NaN when unknown.
 
         `landmarks` float32[478, 3] of this frame, or None, which starts anew.
@@ -202,9 +207,7 @@ def _shift_between(before: Floats, after: Floats) -> NDArray[np.float64] | None:
     return shift if float(np.hypot(*(shift - guess))) < 3.0 else None
 
 
-def _look(
-    rgb: NDArray[np.uint8], linear: NDArray[np.float64], centre: NDArray[np.float64]
-) -> Floats:
+def _look(rgb: Seen, linear: NDArray[np.float64], centre: NDArray[np.float64]) -> Floats:
     """Grey picture float32[64, 64] of the frame around `centre`, turned and scaled by `linear`."""
     import cv2
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ __all__ = [
     "MouthRenderer",
     "Progress",
     "RenderJob",
+    "WholeFaceRenderer",
     "engine_names",
     "get_renderer",
 ]
@@ -109,17 +110,60 @@ class MouthRenderer(Protocol):
         """
 
 
+@runtime_checkable
+class WholeFaceRenderer(MouthRenderer, Protocol):
+    """An engine whose network looks at the whole face, not at mouth and chin alone."""
+
+    @property
+    def view_size(self) -> int:
+        """Side in pixels of the square picture of the face that it wants."""
+
+    def views(self, landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Maps float32[k, 2, 3] from the crop to the picture of the face.
+
+        `landmarks` float32[k, 478, 3] in crop pixels.
+        """
+
+    def render_views(
+        self,
+        indices: Sequence[int],
+        crops: NDArray[np.uint8],
+        landmarks: NDArray[np.float32],
+        views: NDArray[np.uint8],
+    ) -> list[MouthPatch]:
+        """As `render`, with the faces uint8[k, V, V, 3] that `views` asked for."""
+
+
 def engine_names() -> tuple[str, ...]:
     """Names that `get_renderer` knows."""
-    return ("mouthbank",)
+    return ("mouthbank", "wav2lip")
 
 
-def get_renderer(name: str) -> MouthRenderer:
-    """The engine called `name`, imported on use. Raises `EngineMissingError`."""
-    if name == "mouthbank":
+def get_renderer(name: str, weights: Path | None = None) -> MouthRenderer:
+    """The engine called `name`, imported on use.
+
+    `weights` is the checkpoint of an engine that brings none ("wav2lip"); "wav2lip:FILE" says
+    both in one. Raises `EngineMissingError` for an unknown name or a missing checkpoint,
+    `WeightsError` for a checkpoint of another kind.
+    """
+    name, _, path = name.partition(":")
+    if path:
+        weights = Path(path)
+    if name == "mouthbank" and weights is None:
         from lipsync.engines.mouthbank import MouthBankRenderer
 
         return MouthBankRenderer()
+    if name == "mouthbank":
+        raise EngineMissingError("the mouthbank learns from the footage; leave --weights out")
+    if name == "wav2lip":
+        from lipsync.engines.wav2lip import Wav2LipRenderer
+
+        if weights is None:
+            raise EngineMissingError(
+                "wav2lip needs the public checkpoint, which does not come with Wildline; get "
+                "wav2lip.pth or wav2lip_gan.pth from its authors and name it with --weights FILE"
+            )
+        return Wav2LipRenderer(weights)
     raise EngineMissingError(
         f"there is no lip-sync engine '{name}'; choose one of {', '.join(engine_names())}"
     )

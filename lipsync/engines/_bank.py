@@ -135,7 +135,7 @@ def _choose(tracks: Sequence[tuple[FaceTrack, NDArray[np.bool_]]], most: int) ->
 
 def _read(source: BankSource, frames: Ints, spec: CropSpec) -> Iterator[dict[str, Any]]:
     """One row per frame of `frames` that the file really holds."""
-    from media.video import read_frames
+    from media.video import prefetch, read_pictures
 
     if not len(frames):
         return
@@ -146,13 +146,13 @@ def _read(source: BankSource, frames: Ints, spec: CropSpec) -> Iterator[dict[str
     face = to_face(landmarks, pose).astype(np.float32)
     shapes = lip_shape(landmarks)
     at = {int(f): i for i, f in enumerate(frames)}
-    for frame in read_frames(source.path, 0, int(frames[-1]) + 1):
-        i = at.get(frame.index)
+    for seen in prefetch(read_pictures(source.path, int(frames[0]), int(frames[-1]) + 1)):
+        i = at.get(seen.index)
         if i is None:
             continue
-        picture = crop(frame.rgb, transforms[i], spec)
+        picture = crop(seen, transforms[i], spec)
         yield {
-            "frame": frame.index,
+            "frame": seen.index,
             "points": points[i],
             "face": face[i],
             "shape": shapes[i],

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bank", "Wanted", "cheapest_path"]
+__all__ = ["Bank", "PathFinder", "Wanted", "cheapest_path"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.intp]
@@ -57,49 +57,65 @@ class Wanted:
 
 def cheapest_path(bank: Bank, wanted: Wanted) -> Ints:
     """Numbers of the mouths to show, intp[t]. Memory does not grow with t times n."""
-    candidates, costs = _candidates(bank, wanted)
-    total = costs[0]
-    back: list[Ints] = []
-    for t in range(1, len(candidates)):
-        ways = total[:, None] + _join(bank, candidates[t - 1], candidates[t])
-        best = ways.argmin(0)
-        back.append(best)
-        total = ways[best, np.arange(len(best))] + costs[t]
-    at = int(total.argmin())
-    path = [int(candidates[-1][at])]
-    for t in range(len(back) - 1, -1, -1):
-        at = int(back[t][at])
-        path.append(int(candidates[t][at]))
-    return np.array(path[::-1], np.intp)
+    return PathFinder(bank).cheapest(wanted)
 
 
-def _candidates(bank: Bank, wanted: Wanted) -> tuple[list[Ints], list[Floats]]:
-    """For every frame the mouths worth considering, and what each costs there.
+class PathFinder:
+    """Finds cheapest paths through one bank.
 
-    The cheapest ones, and those with which the cheapest of the frame before would go on.
+    `where` gives the mouth of (source, frame).
     """
-    follower = _followers(bank)
-    candidates: list[Ints] = []
-    costs: list[Floats] = []
-    before = np.zeros(0, np.intp)
-    for start in range(0, len(wanted.target), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        for row in _costs(bank, wanted.target[block], wanted.shut[block]):
-            best = _best(row, _CANDIDATES)
-            near = follower[before[:_FOLLOWERS]]
-            now = np.union1d(best, near[near >= 0])
-            candidates.append(now)
-            costs.append(row[now])
-            before = best
-    return candidates, costs
 
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+        pairs = zip(bank.source.tolist(), bank.frame.tolist(), strict=True)
+        self.where: dict[tuple[int, int], int] = {pair: i for i, pair in enumerate(pairs)}
+        self._follower = _followers(bank, self.where)
+        self._fixed = (bank.target**2).sum(1) + bank.penalty
 
-def _costs(bank: Bank, target: Floats, shut: NDArray[np.bool_]) -> Floats:
-    """float32[t, n]."""
-    cost = (target**2).sum(1)[:, None] + (bank.target**2).sum(1)[None] - 2 * target @ bank.target.T
-    cost += bank.penalty[None]
-    cost[shut[:, None] & ~bank.shut[None]] += _OPEN_PENALTY
-    return np.asarray(cost, np.float32)
+    def cheapest(self, wanted: Wanted, after: int | None = None) -> Ints:
+        """The mouths to show, intp[t]; `after` is the one shown just before."""
+        candidates, costs = self._candidates(wanted, after)
+        total = costs[0]
+        if after is not None:
+            total = total + _join(self.bank, np.array([after]), candidates[0])[0]
+        back: list[Ints] = []
+        for t in range(1, len(candidates)):
+            ways = total[:, None] + _join(self.bank, candidates[t - 1], candidates[t])
+            best = ways.argmin(0)
+            back.append(best)
+            total = ways[best, np.arange(len(best))] + costs[t]
+        at = int(total.argmin())
+        path = [int(candidates[-1][at])]
+        for t in range(len(back) - 1, -1, -1):
+            at = int(back[t][at])
+            path.append(int(candidates[t][at]))
+        return np.array(path[::-1], np.intp)
+
+    def _candidates(self, wanted: Wanted, after: int | None) -> tuple[list[Ints], list[Floats]]:
+        """For every frame the mouths worth considering, and what each costs there.
+
+        The cheapest ones, and those with which the cheapest of the frame before would go on.
+        """
+        candidates: list[Ints] = []
+        costs: list[Floats] = []
+        before = np.zeros(0, np.intp) if after is None else np.array([after], np.intp)
+        for start in range(0, len(wanted.target), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            for row in self._costs(wanted.target[block], wanted.shut[block]):
+                best = _best(row, _CANDIDATES)
+                near = self._follower[before[:_FOLLOWERS]]
+                now = np.union1d(best, near[near >= 0])
+                candidates.append(now)
+                costs.append(row[now])
+                before = best
+        return candidates, costs
+
+    def _costs(self, target: Floats, shut: NDArray[np.bool_]) -> Floats:
+        """float32[t, n]."""
+        cost = (target**2).sum(1)[:, None] + self._fixed - 2 * target @ self.bank.target.T
+        cost[shut[:, None] & ~self.bank.shut[None]] += _OPEN_PENALTY
+        return np.asarray(cost, np.float32)
 
 
 def _best(row: Floats, count: int) -> Ints:
@@ -110,16 +126,11 @@ def _best(row: Floats, count: int) -> Ints:
     return np.argsort(row, kind="stable")
 
 
-def _followers(bank: Bank) -> Ints:
+def _followers(bank: Bank, where: dict[tuple[int, int], int]) -> Ints:
     """For every mouth the one a target frame later in its own footage, or -1."""
-    order = {
-        (int(s), int(f)): i for i, (s, f) in enumerate(zip(bank.source, bank.frame, strict=True))
-    }
-    found = [
-        order.get((int(s), int(f) + max(1, round(float(k)))), -1)
-        for s, f, k in zip(bank.source, bank.frame, bank.step, strict=True)
-    ]
-    return np.array(found, np.intp)
+    later = bank.frame + np.maximum(1, np.rint(bank.step)).astype(np.intp)
+    pairs = zip(bank.source.tolist(), later.tolist(), strict=True)
+    return np.array([where.get(pair, -1) for pair in pairs], np.intp)
 
 
 def _join(bank: Bank, before: Ints, now: Ints) -> Floats:

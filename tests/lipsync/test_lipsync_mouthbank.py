@@ -15,8 +15,9 @@ from align.visemes import curves
 from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip_shape
 from lipsync.engines import BankSource, RenderJob, get_renderer
 from lipsync.engines._bank import _choose
-from lipsync.engines._select import Bank, Wanted, cheapest_path
-from lipsync.engines.mouthbank import MouthBankRenderer, _parts
+from lipsync.engines._plan import parts as mouths_shown
+from lipsync.engines._select import Bank, PathFinder, Wanted, cheapest_path
+from lipsync.engines.mouthbank import MouthBankRenderer
 from lipsync.faces import usable_frames
 from lipsync.morph import CONTROL, FOLLOW, dissolve, match_light, reshape, spread_follow, warp
 from lipsync.motion import closures, silence
@@ -98,7 +99,7 @@ def test_footage_that_goes_on_is_followed():
 def test_parts_dissolve_only_at_joins_and_sum_to_one():
     bank = small_bank(4, 40)
     path = np.array([3, 4, 5, 6, 25, 26, 27, 28], np.intp)
-    parts = _parts(bank, path, 25.0, np.zeros(8, bool))
+    parts = mouths_shown(PathFinder(bank), path, 25.0, np.zeros(8, bool))
     assert [len(p) for p in parts] == [1, 1, 1, 2, 2, 1, 1, 1]
     assert all(sum(w for _, w in p) == pytest.approx(1) for p in parts)
     # What fades is the old footage going on, not a frozen picture.

@@ -20,7 +20,7 @@ from lipsync.track import Absence, FaceTrack
 from media.audio import Sound, read_sound
 from media.errors import ArchiveError, EngineMissingError, MediaError, NoFaceError, OutputError
 from media.time import Timecode
-from media.video import FootageInfo, FootageWriter, Frame, probe, read_frames
+from media.video import FootageInfo, FootageWriter, Frame, painted, probe, read_frames
 
 TIMING = Timing((Span("a", 0.2, 0.5),), (Span("AA", 0.2, 0.5),), 1.0)
 
@@ -160,14 +160,14 @@ def test_every_frame_comes_out_and_faceless_ones_untouched(
     coming_and_going: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Frame] = []
-    real = pipeline._changed_frames
+    real = pipeline._changed_pictures
 
-    def watched(work: pipeline._Work) -> Iterator[Frame]:
-        for frame in real(work):
-            seen.append(frame)
-            yield frame
+    def watched(work: pipeline._Work) -> Iterator[pipeline.Changed]:
+        for picture, changes in real(work):
+            seen.append(Frame(picture.index, picture.pts, painted(picture, changes)))
+            yield picture, changes
 
-    monkeypatch.setattr(pipeline, "_changed_frames", watched)
+    monkeypatch.setattr(pipeline, "_changed_pictures", watched)
     out, own = tmp_path / "out.mp4", OwnMouth()
     report = resync(coming_and_going, tone(1.0), TIMING, out, engine=own, cache=cache)
     assert report.frames == 55 == probe(out).frames
