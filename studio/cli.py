@@ -95,42 +95,6 @@ def fit(
 
 
 @app.command()
-def say(
-    text: Annotated[str, typer.Argument(help="The line.")],
-    voice: Annotated[str, typer.Option("--voice", help="A voice's folder, or stock:NAME.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The WAV file.")],
-    consent: Consent = None,
-    project: Project = None,
-    takes: Takes = 3,
-    seed: Seed = 0,
-    speed: Annotated[float, typer.Option("--speed", help="1 is the voice's own pace.")] = 1.0,
-    duration: Length = None,
-    ledger: LedgerFile = None,
-    disclosure: Sheet = None,
-) -> None:
-    """Speak a new line; writes the WAV and beside it words, phones and scores as JSON."""
-    import studio.redub as jobs
-    from studio._display import out as show
-    from studio._display import progress_bars, scores_text
-
-    with progress_bars() as progress:
-        said = jobs.say(
-            text,
-            voice,
-            out,
-            consent=consent,
-            project=project,
-            takes=takes,
-            seed=seed,
-            speed=speed,
-            duration_s=duration,
-            papers=_papers(out, ledger, disclosure),
-            progress=progress,
-        )
-    show(f"{said.path} (best of {said.takes}): {scores_text(said.take.scores)}")
-
-
-@app.command()
 def resync(
     footage: Annotated[Path, typer.Argument(help="The scene.")],
     sound: Annotated[Path, typer.Argument(help="What the face shall say.")],
@@ -148,6 +112,10 @@ def resync(
         list[Path] | None, typer.Option("--archive", help="More footage of the person.")
     ] = None,
     archive_only: ArchiveOnly = False,
+    engine: Annotated[str, typer.Option("--engine", help="mouthbank or wav2lip.")] = "mouthbank",
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="The engine's checkpoint (wav2lip).")
+    ] = None,
     at: At = 0.0,
     codec: Codec = "h264",
     ledger: LedgerFile = None,
@@ -157,7 +125,9 @@ def resync(
     import studio.redub as jobs
     from studio._display import out as show
     from studio._display import progress_bars
+    from studio._lipsync_commands import engine_spec
 
+    spec = engine_spec(engine, weights)
     with progress_bars() as progress:
         made = jobs.resync(
             footage,
@@ -170,6 +140,7 @@ def resync(
             timing=timing,
             archive=archive or (),
             archive_only=archive_only,
+            engine=spec,
             at_s=at,
             codec=codec,
             papers=_papers(out, ledger, disclosure),
@@ -273,10 +244,24 @@ def _register_consent_commands() -> None:
     ledger_app.command("show")(_consent_commands.ledger_show)
 
 
-def _register_align_command() -> None:
-    from studio import _align_commands
+def _register_doctor() -> None:
+    from studio import _doctor_commands
 
-    app.command("align")(_align_commands.align)
+    app.command("doctor")(_doctor_commands.doctor)
+
+
+def _register_lipsync_commands() -> None:
+    from studio import _lipsync_commands
+
+    app.command("score")(_lipsync_commands.score)
+    app.command("preview")(_lipsync_commands.preview)
+
+
+def _register_voice_commands() -> None:
+    from studio import _voice_commands
+
+    app.command("say")(_voice_commands.say)
+    app.command("delivery")(_voice_commands.delivery)
 
 
 def _register_screening_commands() -> None:
@@ -286,9 +271,26 @@ def _register_screening_commands() -> None:
     app.command("report")(_screening_commands.report)
 
 
+def _register_align_command() -> None:
+    from studio import _align_commands
+
+    app.command("align")(_align_commands.align)
+
+
+def _register_production_commands() -> None:
+    from studio import _production_commands as production
+
+    for command in (production.init, production.batch, production.check):
+        app.command()(command)
+
+
 _register_consent_commands()
-_register_screening_commands()
+_register_doctor()
+_register_production_commands()
 _register_align_command()
+_register_screening_commands()
+_register_voice_commands()
+_register_lipsync_commands()
 
 
 def main() -> None:
