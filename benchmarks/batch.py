@@ -80,7 +80,7 @@ def cpu_s() -> float:
     return mine.ru_utime + mine.ru_stime + theirs.ru_utime + theirs.ru_stime
 
 
-def overhead(count: int, jobs: int) -> None:
+def overhead(count: int, jobs: int, compare: bool) -> None:
     """The batch against the time in its steps, and against a plain loop."""
     from studio.batch.run import run_batch
 
@@ -99,6 +99,8 @@ def overhead(count: int, jobs: int) -> None:
         print(f"  beyond the steps: {100 * (spent - worked) / worked:.2f} % of them")
         print(f"  second run: {time.monotonic() - began:.2f} s, {again.skipped} unchanged")
         print(f"  processor seconds of the batch: {batch_cpu:.1f}", flush=True)
+        if not compare:
+            return
         plain = loop(Path(place) / "loop", count)
         print(f"  processor seconds of the same lines in a loop of say(): {plain:.1f}")
         print(f"  difference: {100 * (batch_cpu - plain) / plain:+.2f} %")
@@ -158,6 +160,14 @@ def stand_in(production: Production, job: Job) -> Outcome:
     return Outcome(job.id, "done")
 
 
+def _stand_in() -> Any:
+    """`stand_in` under a name that other processes can import it by."""
+    import importlib
+
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    return importlib.import_module("batch").stand_in
+
+
 def again(count: int) -> None:
     """The second run of a finished production, as the command and inside one process."""
     import subprocess
@@ -192,6 +202,7 @@ def cluster(count: int, real: bool) -> None:
     from studio.batch.work import run_job
     from studio.ledger import read_ledger, verify
 
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     other = nodes.add_node(num_cpus=1)
     nodes.wait_for_nodes()
@@ -206,7 +217,8 @@ def cluster(count: int, real: bool) -> None:
 
     with tempfile.TemporaryDirectory() as place:
         made = production(Path(place), count)
-        crew = ClusterCrew(made, nodes.address, None, run_job if real else stand_in)
+        crew = ClusterCrew(made, nodes.address, None, run_job if real else _stand_in())
+        crew.wait_for(2)
         report = run_batch(made, crew=crew, watch=watch)
         nodes.shutdown()
         entries = [e for e in read_ledger(made.ledger) if e.event == "cue.delivered"]
@@ -222,10 +234,11 @@ def main() -> None:
     parser.add_argument("what", choices=("overhead", "again", "cluster"))
     parser.add_argument("--cues", type=int)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--no-loop", action="store_true", help="overhead: without the loop")
     parser.add_argument("--stand-in", action="store_true", help="cluster: without the engines")
     given = parser.parse_args()
     if given.what == "overhead":
-        overhead(given.cues or 100, given.jobs)
+        overhead(given.cues or 100, given.jobs, not given.no_loop)
     elif given.what == "again":
         again(given.cues or 1000)
     else:

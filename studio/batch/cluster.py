@@ -24,6 +24,7 @@ from studio.production import Production, ProductionError
 __all__ = ["ClusterCrew"]
 
 _LOCAL = "local"
+_FAILED_STARTS = 5  # in a row, before the cluster is given up
 
 
 class _Worker:
@@ -59,6 +60,7 @@ class ClusterCrew:
     _at_work: dict[Any, tuple[Any, str]] = field(default_factory=dict)  # answer -> actor, job
     _joined: bool = False
     _actor_class: Any = None
+    _failures: int = 0
 
     def __post_init__(self) -> None:
         ray = _ray()
@@ -94,6 +96,11 @@ class ClusterCrew:
             self._hear(block=True)
         return len(self._idle)
 
+    def wait_for(self, workers: int) -> None:
+        """Wait until so many actors are up. Raises `ProductionError` when they cannot start."""
+        while len(self._idle) + len(self._at_work) < workers:
+            self._hear(block=True)
+
     def begin(self, job: Job) -> None:
         """Give a job to an idle actor."""
         actor = self._idle.pop()
@@ -122,9 +129,18 @@ class ClusterCrew:
         actor = self._starting.pop(answer)
         try:
             ray.get(answer)
-            self._idle.append(actor)
-        except ray.exceptions.RayError:
+        except ray.exceptions.RayError as error:
+            self._failures += 1
+            if self._failures > _FAILED_STARTS:
+                why = " ".join(str(error).split())[-300:]
+                raise ProductionError(
+                    f"workers on the Ray cluster do not start ({why}); is Wildline installed on "
+                    "every machine?"
+                ) from error
             self._start()
+            return
+        self._failures = 0
+        self._idle.append(actor)
 
     def _result(self, answer: Any) -> Outcome | Lost:
         ray = _ray()

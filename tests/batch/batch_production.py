@@ -46,6 +46,11 @@ file = "cues.csv"
 
 
 Row = tuple[str, ...]
+ROWS: list[Row] = [
+    ("M1", "MARA", "01:00:01:00", "01:00:03:12", "The tide is turning now.", "off"),
+    ("M2", "MARA", "01:00:04:00", "01:00:06:00", "Nobody saw the light.", "off"),
+    ("K1", "The Keeper", "01:00:08:00", "01:00:10:00", "Who goes there?", "off"),
+]
 
 
 def make_production(

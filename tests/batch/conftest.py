@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from batch_production import make_production
+from batch_production import ROWS, Here, make_production
 
+from studio.batch.run import run_batch
 from studio.production import Production
 
 
@@ -31,7 +34,29 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> object:
     patch.undo()
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, _own_folders: object) -> Production:
+    """A production whose three cues were made with the real voice; to be looked at only."""
+    production = make_production(tmp_path_factory.mktemp("kit") / "harbour", ROWS)
+    report = run_batch(production, crew=Here(production))
+    assert len(report.done) == len(ROWS), report
+    return production
+
+
 @pytest.fixture
 def produce(tmp_path: Path) -> Callable[..., Production]:
     """Makes a production in a folder of the test's own."""
     return partial(make_production, tmp_path / "harbour")
+
+
+@pytest.fixture
+def voiced(produce: Callable[..., Production], finished: Production) -> Callable[..., Production]:
+    """As `produce`; the takes of `ROWS` are there already, since steps are known by content."""
+
+    def make(*arguments: Any, **settings: Any) -> Production:
+        production = produce(*arguments, **settings)
+        for step in (finished.work / "steps").glob("takes-*"):
+            shutil.copytree(step, production.work / "steps" / step.name)
+        return production
+
+    return make

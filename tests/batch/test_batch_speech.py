@@ -8,24 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from batch_production import Here
+from batch_production import ROWS, Here
 
-from media.bwf import read_bwf
+from align.formats import read_timing
+from media.audio import read_sound
+from media.bwf import read_bwf, start_of
 from media.errors import ProvenanceError
 from studio.batch.plan import Job
 from studio.batch.results import cue_results, decide, request_take
 from studio.batch.run import run_batch
+from studio.batch.speech import LEAD_S
 from studio.batch.states import CueState
 from studio.cues import Cue, read_cues
 from studio.disclosure import read_rows
 from studio.ledger import read_ledger, verify
 from studio.production import Production, ProductionError, load_production
+from studio.verify import examine
 
 Produce = Callable[..., Production]
-ROWS = [
-    ("M1", "MARA", "01:00:01:00", "01:00:03:12", "The tide is turning now.", "off"),
-    ("M2", "MARA", "01:00:04:00", "01:00:06:00", "Nobody saw the light.", "off"),
-]
 
 
 def deliveries(production: Production) -> Counter[tuple[str, str]]:
@@ -37,35 +37,46 @@ def deliveries(production: Production) -> Counter[tuple[str, str]]:
     )
 
 
-def test_cues_are_made_delivered_recorded_and_not_made_again(produce: Produce) -> None:
-    production = produce(ROWS)
-    report = run_batch(production, crew=Here(production))
-    assert report.done == ("M1", "M2"), report
-    first, second = cue_results(production)
-    assert first.status == second.status == "done"
-    assert first.chosen == "1.1"
-    assert first.take("1.1").timing_json.is_file()
-    wav = production.out / "M1" / "M1.wav"
-    facts = read_bwf(wav)
+def test_cues_are_made_delivered_recorded_and_not_made_again(finished: Production) -> None:
+    production = finished
+    results = {r.cue.id: r for r in cue_results(production)}
+    assert {r.status for r in results.values()} == {"done"}
+    first = results["M1"]
+    assert (first.chosen, first.passed) == ("1.1", True)
+    take = first.take("1.1")
+    assert take is not None
+    assert take.timing_json.is_file()
+    facts = read_bwf(production.out / "M1" / "M1.wav")
     assert facts is not None
-    assert str(facts.timecode) == "01:00:01:00"
-    assert facts.scene == "1"
+    assert (str(facts.timecode), facts.scene, facts.take) == ("01:00:01:00", "1", "1.1")
     names = {p.name for p in (production.out / "M1").iterdir()}
     assert names == {"M1.wav", "M1.TextGrid", "M1.json"}
     assert set(deliveries(production).values()) == {1}
-    assert deliveries(production)["cue.delivered", "M2"] == 1
-    assert len(read_rows(production.disclosure)) == 2
+    assert deliveries(production)["cue.delivered", "K1"] == 1
+    assert len(read_rows(production.disclosure)) == 3
     exports = {p.suffix for p in production.out.iterdir() if p.is_file()}
     assert exports == {".otio", ".edl", ".srt", ".csv", ".xlsx"}
 
     lines = verify(production.ledger)
     again = run_batch(production, crew=Here(production))
-    assert (again.skipped, again.steps, again.planned) == (2, 0, ())
+    assert (again.skipped, again.steps, again.planned) == (3, 0, ())
     assert verify(production.ledger) == lines
 
 
-def test_an_edit_redoes_only_what_hangs_on_it(produce: Produce) -> None:
-    production = produce(ROWS[:1])
+def test_the_line_starts_at_the_cue_and_fills_it(finished: Production) -> None:
+    sound = read_sound(finished.out / "M1" / "M1.wav")
+    timing = read_timing(finished.out / "M1" / "M1.TextGrid")
+    assert timing.phones[0].start_s == pytest.approx(LEAD_S, abs=0.002)
+    cue = read_cues(finished).cues[0]
+    assert cue.start is not None
+    assert cue.end is not None
+    assert sound.start == start_of(cue.start)
+    assert len(sound) == start_of(cue.end) - start_of(cue.start)
+    assert examine(finished.out / "M1" / "M1.wav", finished.ledger).sound
+
+
+def test_an_edit_redoes_only_what_hangs_on_it(voiced: Produce) -> None:
+    production = voiced(ROWS[:1])
     run_batch(production, crew=Here(production))
     steps = dict(CueState.read(production, "M1").steps)
     # A note goes into the delivered file and nowhere else.
@@ -86,8 +97,8 @@ def test_an_edit_redoes_only_what_hangs_on_it(produce: Produce) -> None:
     assert [c.name for c in result.checks if c.passed is False] == ["naturalness"]
 
 
-def test_retakes_circles_moved_timing_and_approval(produce: Produce) -> None:
-    production = produce(ROWS[1:])
+def test_retakes_circles_moved_timing_and_approval(voiced: Produce) -> None:
+    production = voiced(ROWS[1:2])
     run_batch(production, crew=Here(production))
     request_take(production, "M2", text="Somebody saw the light.", note="brighter")
     run_batch(production, crew=Here(production))
@@ -120,8 +131,8 @@ def test_retakes_circles_moved_timing_and_approval(produce: Produce) -> None:
     assert set(counted.values()) == {1}
 
 
-def test_decisions_and_requests_that_make_no_sense(produce: Produce, tmp_path: Path) -> None:
-    production = produce(ROWS[:1])
+def test_decisions_and_requests_that_make_no_sense(voiced: Produce, tmp_path: Path) -> None:
+    production = voiced(ROWS[:1])
     CueState().write(production, _cue(production))
     with pytest.raises(ProductionError, match="no cue 'X'"):
         request_take(production, "X", text="Hm.")
@@ -138,8 +149,8 @@ def _cue(production: Production) -> Cue:
     return read_cues(production).cues[0]
 
 
-def test_force_makes_and_records_anew(produce: Produce) -> None:
-    production = produce(ROWS[1:])
+def test_force_makes_and_records_anew(voiced: Produce) -> None:
+    production = voiced(ROWS[1:2])
     run_batch(production, crew=Here(production))
     report = run_batch(production, crew=Here(production), force=True, only=["m2"])
     assert report.done == ("M2",)
@@ -160,12 +171,8 @@ def revoke(folder: Path) -> None:
     assert tomllib.loads(path.read_text("utf-8"))["revoked"]
 
 
-def test_consent_revoked_halfway_refuses_the_rest_of_that_person_only(produce: Produce) -> None:
-    rows = [
-        *ROWS,
-        ("K1", "The Keeper", "01:00:08:00", "01:00:10:00", "Who goes there?", "off"),
-    ]
-    production = produce(rows, consent=True)
+def test_consent_revoked_halfway_refuses_the_rest_of_that_person_only(voiced: Produce) -> None:
+    production = voiced(ROWS, consent=True)
     begun: list[str] = []
 
     def before(job: Job) -> None:
@@ -185,8 +192,8 @@ def test_consent_revoked_halfway_refuses_the_rest_of_that_person_only(produce: P
     assert {r.cue.id: r.status for r in cue_results(production)}["M2"] == "refused"
 
 
-def test_an_unwritable_ledger_stops_everything(produce: Produce) -> None:
-    production = produce(ROWS)
+def test_an_unwritable_ledger_stops_everything(voiced: Produce) -> None:
+    production = voiced(ROWS[:2])
     production.ledger.mkdir()
     begun: list[str] = []
     with pytest.raises(ProvenanceError, match="ledger"):
@@ -199,9 +206,9 @@ def test_an_unwritable_ledger_stops_everything(produce: Produce) -> None:
     assert set(deliveries(production).values()) == {1}
 
 
-def test_one_bad_cue_does_not_stop_the_rest(produce: Produce) -> None:
-    rows = [("B1", "MARA", "01:00:01:00", "01:00:02:00", "...", "off"), *ROWS[1:]]
-    production = produce(rows)
+def test_one_bad_cue_does_not_stop_the_rest(voiced: Produce) -> None:
+    rows = [("B1", "MARA", "01:00:01:00", "01:00:02:00", "...", "off"), *ROWS[1:2]]
+    production = voiced(rows)
     report = run_batch(production, crew=Here(production))
     assert report.done == ("M2",)
     ((cue, reason),) = report.failed
