@@ -6,9 +6,11 @@
     voice = load_voice("voices/anna")            # or load_voice("stock:" + stock_voices()[0])
     takes = say("We chose to go, and we went.", voice, takes=3, seed=7)   # best first
     save_take(takes[0], Path("line.wav"))        # 48 kHz WAV, line.json with words and phones
+    laid = match_sound(takes[0].sound, scene)           # into a scene's room, band and noise
 
 A take knows exactly when each phone sounds, because the engine that made it does; the lips
-are driven by that. `Prosody(duration_s=3.2)` fits a line to a length.
+are driven by that. Marks direct a line ("We *chose* [pause 0.4] to go."), `guide=` follows an
+actor, `Prosody(duration_s=3.2)` fits a length; `measure_delivery` says how it came out.
 """
 
 from __future__ import annotations
@@ -24,11 +26,16 @@ __all__ = [
     "Utterance",
     "Voice",
     "VoiceScores",
+    "compare_delivery",
     "fit_voice",
     "get_synthesizer",
     "load_voice",
+    "match_sound",
+    "measure_acoustics",
+    "measure_delivery",
     "save_take",
     "say",
+    "say_pieces",
     "stock_voices",
 ]
 
@@ -40,11 +47,16 @@ _HOME = {
     "Utterance": "voice.engines",
     "Voice": "voice.voice",
     "VoiceScores": "voice.voice",
+    "compare_delivery": "voice.delivery",
     "fit_voice": "voice.fit",
     "get_synthesizer": "voice.engines",
     "load_voice": "voice.voice",
+    "match_sound": "voice.match",
+    "measure_acoustics": "voice.acoustics",
+    "measure_delivery": "voice.delivery",
     "save_take": "voice.takes",
     "say": "voice.takes",
+    "say_pieces": "voice.takes",
     "stock_voices": "voice.voice",
 }
 

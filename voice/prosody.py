@@ -19,10 +19,23 @@ from numpy.typing import NDArray
 from media.errors import TextError
 
 if TYPE_CHECKING:
+    from voice.guide import Guide
+
     Floats = NDArray[np.float64]
     Frames = NDArray[np.int64]
 
-__all__ = ["NEUTRAL", "PAUSES", "VOICED_HZ", "Prosody", "elasticity", "fit_frames", "shape_f0"]
+__all__ = [
+    "NEUTRAL",
+    "PAUSES",
+    "PLAIN",
+    "VOICED_HZ",
+    "Prosody",
+    "WordWishes",
+    "elasticity",
+    "fit_frames",
+    "shape_f0",
+    "stretched",
+]
 
 _VOWELS = frozenset("AIOQWYaiuæɑɒɔəɛɜɪʊʌᵻɐ")
 _STOPS = frozenset("pbtdkɡgʔʧʤɾT")
@@ -34,6 +47,48 @@ _SHORTEST, _LONGEST = 0.4, 3.0  # of the natural length; beyond, it stops being 
 
 
 @dataclass(frozen=True, slots=True)
+class WordWishes:
+    """Wishes for single words of one script; words are counted as spoken, from 0.
+
+    `stressed` words carry the sentence's weight. `pauses` are (word, seconds of silence before
+    it), the number of words meaning the end. `paces` are (word, speed from it on).
+    """
+
+    stressed: frozenset[int] = frozenset()
+    pauses: tuple[tuple[int, float], ...] = ()
+    paces: tuple[tuple[int, float], ...] = ()
+
+    def select(self, first: int, last: int) -> WordWishes:
+        """Those for the words [first, last), counted from there; the pause at `last` is not."""
+        before = [speed for word, speed in self.paces if word <= first]
+        paces = [(w - first, speed) for w, speed in self.paces if first < w < last]
+        return WordWishes(
+            frozenset(w - first for w in self.stressed if first <= w < last),
+            tuple((w - first, s) for w, s in self.pauses if first <= w < last),
+            ((0, before[-1]), *paces) if before else tuple(paces),
+        )
+
+    def moved(self, by: int) -> WordWishes:
+        """The same for a script with `by` more words in front."""
+        return WordWishes(
+            frozenset(w + by for w in self.stressed),
+            tuple((w + by, s) for w, s in self.pauses),
+            tuple((w + by, s) for w, s in self.paces),
+        )
+
+    def pause_before(self, word: int) -> float:
+        """Seconds of silence wished before a word; 0 where nothing is wished."""
+        return sum(seconds for w, seconds in self.pauses if w == word)
+
+    def pace_of(self, word: int) -> float:
+        """The speed of a word beside that of the line."""
+        return next((speed for w, speed in reversed(self.paces) if w <= word), 1.0)
+
+
+PLAIN = WordWishes()
+
+
+@dataclass(frozen=True, slots=True)
 class Prosody:
     """The wishes for one take.
 
@@ -41,6 +96,8 @@ class Prosody:
     finished take in seconds (pads included) and overrules `speed`. `semitones` moves the
     pitch, `expression` scales its movement about the median (0 monotone, 1 as spoken).
     `noise` scales the random part of the source, drawn from `seed`: 0 is none.
+    `words` directs single words; `guide` is a performance to follow (`voice.guide`), which
+    settles all lengths, so that `speed` and `duration_s` have no say.
 
     Raises `TextError` for values that cannot be spoken.
     """
@@ -51,6 +108,8 @@ class Prosody:
     expression: float = 1.0
     noise: float = 0.0
     seed: int = 0
+    words: WordWishes = PLAIN
+    guide: Guide | None = None
 
     def __post_init__(self) -> None:
         if not 0.3 <= self.speed <= 3.0:
@@ -99,20 +158,29 @@ def fit_frames(expected: Floats, give: Floats, total: int) -> Frames:
             f"ask for {low * 0.025:.2f} to {high * 0.025:.2f} s or change the line"
         )
 
-    def stretched(x: float) -> Floats:
-        frames: Floats = np.maximum(natural * np.exp(give * x), 1.0)
+    edges = np.floor(np.cumsum(stretched(natural, give, total)) + 0.5).astype(np.int64)
+    edges[-1] = total
+    return np.diff(edges, prepend=0)
+
+
+def stretched(natural: Floats, give: Floats, total: float, least: float = 1.0) -> Floats:
+    """Durations ``natural * exp(give * x)``, at least `least` each, that sum to `total`.
+
+    All float64 [n], in frames; one x for all, found by halving.
+    """
+
+    def at(x: float) -> Floats:
+        frames: Floats = np.maximum(natural * np.exp(give * x), least)
         return frames
 
     lower, upper = -40.0, 40.0
     for _ in range(80):
         middle = 0.5 * (lower + upper)
-        if stretched(middle).sum() < total:
+        if at(middle).sum() < total:
             lower = middle
         else:
             upper = middle
-    edges = np.floor(np.cumsum(stretched(upper)) + 0.5).astype(np.int64)
-    edges[-1] = total
-    return np.diff(edges, prepend=0)
+    return at(upper)
 
 
 def shape_f0(f0: NDArray[np.float32], prosody: Prosody) -> NDArray[np.float32]:

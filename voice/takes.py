@@ -1,49 +1,68 @@
 """Say a line several times, listen to each, and put the best first.
 
-    takes = say("We chose to go, and we went.", load_voice("voices/anna"), takes=3, seed=7)
-    save_take(takes[0], Path("line.wav"))      # and line.json: words, phones, scores
+    takes = say("We *chose* to go, and we went.", load_voice("voices/anna"), takes=3, seed=7)
+    save_take(takes[0], Path("line.wav"))      # and line.json: words, phones, scores, delivery
 
 Take 1 is the voice as it is; the others differ a little in pace, melody and breath and lean
 towards a neutral delivery. Each is checked by a speech recogniser and made again when words
-are lost or the sound clips. A lone word, and two that fail, are spoken at the end of a longer
-phrase and cut out of it: said alone, 8 of 12 were misheard ("No." as "to know"), cut out 1.
-The same text, voice, wishes and seed give the same takes.
+are lost, the sound clips or its length is missed. A lone word, and two that fail, are spoken at
+the end of a longer phrase and cut out of it: said alone, 8 of 12 were misheard ("No." as "to
+know"), cut out 1. The same text, voice, wishes and seed give the same takes. Marks in the text
+direct it (`voice.directing`); `say_pieces` speaks texts of any length in flat memory.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from align.text import Script, speakable
 from align.timing import Span, Timing
-from media.audio import Sound, resample, write_wav
-from media.errors import NoSpeechError
+from media.audio import Sound
+from media.bwf import DELIVERY_RATE, BroadcastFacts, write_bwf
+from media.errors import NoSpeechError, TextError
 from media.files import atomic_path
+from voice.directing import direct, with_pauses
 from voice.engines import Synthesizer, Utterance, get_synthesizer
-from voice.prosody import NEUTRAL, Prosody
+from voice.prosody import NEUTRAL, Prosody, WordWishes
 from voice.voice import STYLE_SIZE, Voice, load_voice, stock_voices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DELIVERY_RATE", "Take", "TakeScores", "say", "save_take"]
+    from voice.delivery import Delivery
+    from voice.guide import Guide
 
-DELIVERY_RATE = 48_000
+__all__ = [
+    "DELIVERY_RATE",
+    "Take",
+    "TakeScores",
+    "joined_takes",
+    "save_facts",
+    "save_take",
+    "say",
+    "say_pieces",
+    "take_facts",
+]
+
 _TRIES = 3  # for one take, before the best of them is kept as it is
 _FAILED_WER = 0.2
 _FAILED_CLIPPING = 1e-3
+_FRAME_S = 0.025
 _SHORT_WORDS = 2
 _CARRIERS = ("And then I heard them say: ", "The answer was this, and only this: ")
 _CUT_LEAD_S = 0.06  # kept before a line that is cut out of its carrier
 _CUT_FADE_S = 0.03
+_PIECE = 250  # phonemes of one piece of a long text, some fifteen seconds
+_BREAK_S, _PARAGRAPH_S = 0.1, 0.45  # between pieces, beside their own quiet ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +70,50 @@ class TakeScores:
     """What was measured of one take; None where it was not.
 
     `wer` word error rate (a fraction) and `heard`, what the recogniser wrote;
-    `similarity` the judge's cosine to the person's recordings; `dnsmos` 1..5; `clipped`
-    share of samples at full scale; `duration_error_s` against the wished length.
+    `similarity` the judge's cosine to the person's recordings and `similarity_ge2e` that of the
+    encoder that guides fits; `dnsmos` 1..5; `clipped` share of samples at full scale;
+    `duration_error_s` against the wished length or the guide's.
     """
 
     wer: float | None = None
     heard: str = ""
     similarity: float | None = None
+    similarity_ge2e: float | None = None
     dnsmos: float | None = None
     clipped: float = 0.0
     duration_error_s: float | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether words were lost or the sound clips."""
-        return (self.wer or 0.0) > _FAILED_WER or self.clipped > _FAILED_CLIPPING
+        """Whether words were lost, the sound clips or a wished length is missed by over a frame."""
+        return (
+            (self.wer or 0.0) > _FAILED_WER
+            or self.clipped > _FAILED_CLIPPING
+            or abs(self.duration_error_s or 0.0) > _FRAME_S
+        )
 
     @property
     def merit(self) -> float:
         """One number to rank by: words first, then likeness, then naturalness."""
+        missed = max(0.0, abs(self.duration_error_s or 0.0) - _FRAME_S)
         return (
             -2.0 * min(self.wer or 0.0, 1.0)
             + (self.similarity or 0.0)
+            + 0.3 * (self.similarity_ge2e or 0.0)
             + 0.2 * (self.dnsmos or 0.0)
             - 10.0 * self.clipped
+            - 2.0 * min(missed, 0.5)
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Take:
-    """One spoken line: `sound` (24 kHz) and its exact `timing`, text as written and spoken."""
+    """One spoken line: `sound` (24 kHz) and its exact `timing`, text as written and spoken.
+
+    `text` is without marks. `made` says how this take differs from the plain one: "speed",
+    "expression", "noise", "lean" (towards a neutral delivery) and "attempts". `delivery` is
+    measured when the take is scored.
+    """
 
     sound: Sound
     timing: Timing
@@ -90,6 +123,8 @@ class Take:
     engine: str
     voice: str
     scores: TakeScores
+    delivery: Delivery | None = None
+    made: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def say(
@@ -100,19 +135,25 @@ def say(
     seed: int = 0,
     prosody: Prosody = NEUTRAL,
     lexicon: Mapping[str, str] | None = None,
+    guide: Sound | None = None,
     score: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Take]:
     """Speak `text` `takes` times and rank the takes, best first.
 
-    `lexicon` maps words to pronunciations (see `align.text`). With ``score=False``
-    nothing is listened to and the order is that of making. `progress` is called with
-    (takes done, takes in all).
+    `text` may carry directions (`voice.directing`). `lexicon` maps words to pronunciations (see
+    `align.text`). `guide` is a performance of the same words to follow: the takes are as long
+    as it, and their words lie where its words lie. With ``score=False`` nothing is listened to
+    and the order is that of making. `progress` is called with (takes done, takes in all).
 
-    Raises `TextError` when there is nothing to speak or the wished length is out of reach.
+    Raises `TextError` when there is nothing to speak, a mark cannot be read, or the wished
+    length is out of reach; `AlignError` when the guide says something else.
     """
-    script = speakable(text, lexicon)
-    booth = _Booth(script, text, voice, prosody, lexicon, get_synthesizer(voice.engine), score)
+    script, words = direct(text, lexicon)
+    if guide is not None:
+        script, prosody = _following(script, prosody, guide)
+    wishes = replace(prosody, words=words)
+    booth = _Booth(script, script.text, voice, wishes, get_synthesizer(voice.engine), score)
     made = []
     for number in range(max(takes, 1)):
         made.append(booth.take(seed, number))
@@ -121,19 +162,147 @@ def say(
     return sorted(made, key=lambda t: -t.scores.merit) if score else made
 
 
-def save_take(take: Take, wav_path: Path) -> None:
-    """Write the take as a 48 kHz, 24-bit WAV and beside it the same name with `.json`.
+def say_pieces(
+    text: str,
+    voice: Voice,
+    *,
+    takes: int = 1,
+    seed: int = 0,
+    prosody: Prosody = NEUTRAL,
+    lexicon: Mapping[str, str] | None = None,
+    score: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Take]:
+    """Speak a text of any length sentence by sentence: the best take of each piece, in order.
 
-    The JSON holds text, spoken text, words and phones (seconds), seed, engine, voice and
-    scores. Raises `OutputError` when the folder cannot be written.
+    Laid end to end the sounds are the whole; each piece brings the silence before it. Memory
+    holds one piece at a time. `progress` is called with (pieces done, pieces in all).
+
+    Raises `TextError` as `say` does, and for a wished length, which needs the whole at once.
+    """
+    if prosody.duration_s is not None:
+        raise TextError("a text of several minutes cannot be fitted to a length; give --speed")
+    script, words = direct(text, lexicon)
+    pieces = script.pieces(_PIECE)
+    engine = get_synthesizer(voice.engine)
+    first = 0
+    for number, piece in enumerate(pieces):
+        last = first + len(piece.words)
+        wishes = words.select(first, last + (number == len(pieces) - 1))
+        written = _written(script, first, last)
+        booth = _Booth(piece, written, voice, replace(prosody, words=wishes), engine, score)
+        made = [booth.take(seed, take) for take in range(max(takes, 1))]
+        best = max(made, key=lambda t: t.scores.merit) if score else made[0]
+        gap = _gap_before(script, first, wishes) if number else 0.0
+        yield _after_silence(best, gap)
+        if progress is not None:
+            progress(number + 1, len(pieces))
+        first = last
+
+
+def _written(script: Script, first: int, last: int) -> str:
+    """The text of the words [first, last) with the punctuation after them."""
+    start = script.words[first].start_char
+    end = script.words[last].start_char if last < len(script.words) else len(script.text)
+    return " ".join(script.text[start:end].split())
+
+
+def _gap_before(script: Script, word: int, wishes: WordWishes) -> float:
+    """Seconds of silence before a piece that begins with `word`."""
+    if wishes.pause_before(0) > 0:
+        return 0.0  # it brings its own
+    between = script.text[script.words[word - 1].end_char : script.words[word].start_char]
+    return _PARAGRAPH_S if "\n" in between.strip(" ") else _BREAK_S
+
+
+def _after_silence(take: Take, seconds: float) -> Take:
+    before = round(seconds * take.sound.rate)
+    sound = Sound(np.pad(take.sound.samples, (before, 0)), take.sound.rate)
+    timing = take.timing.shifted(before / take.sound.rate, float(sound.duration_s))
+    return replace(take, sound=sound, timing=timing)
+
+
+def _following(script: Script, prosody: Prosody, sound: Sound) -> tuple[Script, Prosody]:
+    """The script with the guide's pauses in it, and the guide among the wishes."""
+    from voice.guide import read_guide
+
+    if prosody.duration_s is not None or prosody.speed != 1.0:
+        raise TextError("a guide gives the line its timing; leave the length and the speed to it")
+    guide = read_guide(sound, script)
+    return with_pauses(script, guide.paused_words(script)), replace(prosody, guide=guide)
+
+
+def save_take(
+    take: Take,
+    wav_path: Path,
+    facts: BroadcastFacts | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the take as 48 kHz, 24-bit Broadcast WAV and beside it the same name with `.json`.
+
+    `facts` go into the WAV's bext and iXML; without them it names text, voice and engine. The
+    JSON is `take_facts` and what `more` adds. Raises `OutputError`.
     """
     wav_path = Path(wav_path)
-    write_wav(wav_path, resample(take.sound, DELIVERY_RATE), "PCM_24")
-    with atomic_path(wav_path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(_facts(take), indent=1, ensure_ascii=False), "utf-8")
+    known = facts or BroadcastFacts(description=take.text, note=take.text, track=take.voice)
+    if not known.history:
+        known = replace(known, history=(f"A=PCM,F=24000,W=32,M=mono,T={take.engine}",))
+    write_bwf(wav_path, take.sound, known)
+    save_facts(take, wav_path.with_suffix(".json"), more)
 
 
-def _facts(take: Take) -> dict[str, Any]:
+def save_facts(take: Take, path: Path, more: Mapping[str, Any] | None = None) -> None:
+    """Write `take_facts` and what `more` adds as JSON. Raises `OutputError`."""
+    with atomic_path(path) as temporary:
+        facts = {**take_facts(take), **(more or {})}
+        temporary.write_text(json.dumps(facts, indent=1, ensure_ascii=False), "utf-8")
+
+
+def joined_takes(pieces: Sequence[Take], text: str) -> Take:
+    """What is known of pieces laid end to end: one timing, scores weighed by words; no sound."""
+    words: list[Span] = []
+    phones: list[Span] = []
+    at = 0.0
+    for piece in pieces:
+        moved = piece.timing.shifted(at)
+        words += moved.words
+        phones += moved.phones
+        at += piece.timing.duration_s
+    weights = [max(len(p.timing.words), 1) for p in pieces]
+
+    def mean(name: str) -> float | None:
+        values = [getattr(p.scores, name) for p in pieces]
+        return None if None in values else float(np.average(values, weights=weights))
+
+    scores = TakeScores(
+        mean("wer"),
+        " ".join(p.scores.heard for p in pieces),
+        mean("similarity"),
+        mean("similarity_ge2e"),
+        mean("dnsmos"),
+        max(p.scores.clipped for p in pieces),
+    )
+    measured = [p.delivery for p in pieces if p.delivery is not None]
+    return replace(
+        pieces[0],
+        timing=Timing(tuple(words), tuple(phones), at, "exact"),
+        text=text,
+        spoken=" ".join(p.spoken for p in pieces),
+        scores=scores,
+        delivery=_mean(measured) if measured else None,
+        made=MappingProxyType({"pieces": float(len(pieces))}),
+    )
+
+
+def _mean(deliveries: list[Delivery]) -> Delivery:
+    from voice.delivery import mean_delivery
+
+    return mean_delivery(deliveries)
+
+
+def take_facts(take: Take) -> dict[str, Any]:
+    """What is known of a take as JSON values: text, words and phones in seconds, scores."""
+
     def rows(spans: tuple[Span, ...]) -> list[dict[str, Any]]:
         return [
             {"label": s.label, "start_s": round(s.start_s, 4), "end_s": round(s.end_s, 4)}
@@ -145,17 +314,19 @@ def _facts(take: Take) -> dict[str, Any]:
         for k, v in asdict(take.scores).items()
         if v is not None
     }
-    return {
+    facts = {
         "text": take.text,
         "spoken": take.spoken,
         "voice": take.voice,
         "engine": take.engine,
         "seed": take.seed,
-        "duration_s": round(float(take.sound.duration_s), 4),
+        "duration_s": round(take.timing.duration_s, 4),
         "scores": scores,
+        "made": {name: round(value, 4) for name, value in take.made.items()},
         "words": rows(take.timing.words),
         "phones": rows(take.timing.phones),
     }
+    return facts if take.delivery is None else {**facts, "delivery": take.delivery.as_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,34 +337,35 @@ class _Booth:
     text: str
     voice: Voice
     prosody: Prosody
-    lexicon: Mapping[str, str] | None
     engine: Synthesizer
     score: bool
 
     def take(self, seed: int, number: int) -> Take:
         """Take `number`, made again with other dice when it fails."""
         best: Take | None = None
+        attempts = 0
         for attempt in range(_TRIES if self.score else 1):
             made = self._attempt(seed, number, attempt)
+            attempts += 1
             if best is None or made.scores.merit > best.scores.merit:
                 best = made
             if not made.scores.failed:
                 break
         assert best is not None
-        return best
+        return replace(best, made={**best.made, "attempts": attempts})
 
     def _attempt(self, seed: int, number: int, attempt: int) -> Take:
         dice = np.random.default_rng((seed, number, attempt))
         plain = number == 0 and attempt == 0
-        voice = self.voice if plain else _leaning(self.voice, dice)
+        voice, lean = (self.voice, 0.0) if plain else _leaning(self.voice, dice)
         prosody = self.prosody if plain else _varied(self.prosody, dice)
-        if self._carried(attempt):
-            carrier = _CARRIERS[attempt % len(_CARRIERS)]
-            said = self.engine.speak(speakable(carrier + self.text, self.lexicon), voice, prosody)
-            sound, timing = _cut_out(said, self.script)
-        else:
-            said = self.engine.speak(self.script, voice, prosody)
-            sound, timing = _to_length(said, prosody.duration_s)
+        sound, timing = self._spoken(voice, prosody, attempt)
+        made = {
+            "speed": prosody.speed,
+            "expression": prosody.expression,
+            "noise": prosody.noise,
+            "lean": lean,
+        }
         return Take(
             sound,
             timing,
@@ -203,19 +375,35 @@ class _Booth:
             self.engine.name,
             self.voice.name,
             self._scores(sound),
+            _delivery(sound) if self.score else None,
+            made,
         )
+
+    def _spoken(self, voice: Voice, prosody: Prosody, attempt: int) -> tuple[Sound, Timing]:
+        if self._carried(attempt):
+            carrier, before = _carrier(attempt)
+            wishes = replace(prosody, words=prosody.words.moved(before))
+            said = self.engine.speak(_after(carrier, self.script), voice, wishes)
+            return _cut_out(said, self.script)
+        said = self.engine.speak(self.script, voice, prosody)
+        if prosody.guide is not None:
+            return _placed(said, prosody.guide)
+        return _to_length(said, prosody.duration_s)
 
     def _carried(self, attempt: int) -> bool:
         """Whether to say the line at the end of a longer phrase; not where a length is wished."""
         words = len(self.script.words)
         lone = words == 1 or (attempt > 0 and words <= _SHORT_WORDS)
-        return lone and self.prosody.duration_s is None
+        free = self.prosody.duration_s is None and self.prosody.guide is None
+        return lone and free and not self.prosody.words.pauses
 
     def _scores(self, sound: Sound) -> TakeScores:
         from voice.scores import clipped_fraction, intelligibility, naturalness
 
         clipped = clipped_fraction(sound)
         wished = self.prosody.duration_s
+        if self.prosody.guide is not None:
+            wished = self.prosody.guide.duration_s
         error = None if wished is None else float(sound.duration_s) - wished
         if not self.score:
             return TakeScores(clipped=clipped, duration_error_s=error)
@@ -223,32 +411,70 @@ class _Booth:
         return TakeScores(
             understood.wer,
             understood.heard,
-            _similarity(sound, self.voice),
+            _similarity(sound, self.voice, "embedder"),
+            _similarity(sound, self.voice, "ge2e"),
             naturalness(sound),
             clipped,
             error,
         )
 
 
-def _similarity(sound: Sound, voice: Voice) -> float | None:
-    """The judge's cosine to the person's recordings, for voices that were fitted."""
-    if "embedder" not in voice.embeddings:
-        return None
-    from voice.similarity import cosine, judge
+def _delivery(sound: Sound) -> Delivery | None:
+    from voice.delivery import measure_delivery
 
     try:
-        return cosine(judge().embed(sound), voice.embeddings["embedder"])
+        return measure_delivery(sound)
+    except NoSpeechError:
+        return None
+
+
+@cache
+def _carrier(attempt: int) -> tuple[Script, int]:
+    """A phrase to say a lone word after, and how many words it has."""
+    script = speakable(_CARRIERS[attempt % len(_CARRIERS)].strip())
+    return script, len(script.words)
+
+
+def _after(carrier: Script, script: Script) -> Script:
+    """Both scripts in a row; the characters still point into the second one's text."""
+    count = len(carrier.words)
+    owner = (*carrier.word_of, -1, *(w + count if w >= 0 else -1 for w in script.word_of))
+    words = (*carrier.words, *script.words)
+    return Script(words, script.text, f"{carrier.kokoro} {script.kokoro}", owner)
+
+
+def _similarity(sound: Sound, voice: Voice, encoder: str) -> float | None:
+    """An encoder's cosine to the person's recordings, for voices that were fitted."""
+    if encoder not in voice.embeddings:
+        return None
+    from voice.similarity import cosine, ge2e, judge
+
+    try:
+        listener = judge() if encoder == "embedder" else ge2e()
+        return cosine(listener.embed(sound), voice.embeddings[encoder])
     except NoSpeechError:
         return 0.0
 
 
-def _leaning(voice: Voice, dice: np.random.Generator) -> Voice:
-    """The voice with its delivery (not its timbre) up to a quarter of the way to neutral."""
+def _placed(said: Utterance, guide: Guide) -> tuple[Sound, Timing]:
+    """The line where the guide has it, in a sound as long as the guide's (or the words')."""
+    rate = said.sound.rate
+    shift = round((float(guide.starts_s[0]) - said.timing.phones[0].start_s) * rate)
+    samples = said.sound.samples
+    samples = np.pad(samples, (shift, 0)) if shift >= 0 else samples[-shift:]
+    last = round((said.timing.phones[-1].end_s + shift / rate) * rate)
+    whole = max(round(guide.duration_s * rate), last)
+    sound = Sound(samples, rate).fitted(whole)
+    return sound, said.timing.shifted(shift / rate, float(sound.duration_s))
+
+
+def _leaning(voice: Voice, dice: np.random.Generator) -> tuple[Voice, float]:
+    """The voice, its delivery (not its timbre) up to a quarter of the way to neutral; the share."""
     share = np.float32(dice.uniform(0.0, 0.25))
     style = np.array(voice.style)
     half = STYLE_SIZE // 2
     style[half:] += share * (_neutral_delivery() - style[half:])
-    return replace(voice, style=style)
+    return replace(voice, style=style), float(share)
 
 
 @cache

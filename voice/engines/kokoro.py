@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,13 +27,15 @@ from align.timing import Span, Timing
 from media.audio import Sound
 from media.errors import TextError
 from voice.engines import Utterance
-from voice.prosody import (
-    NEUTRAL,
-    VOICED_HZ,
-    Prosody,
-    elasticity,
-    fit_frames,
-    shape_f0,
+from voice.prosody import NEUTRAL, PLAIN, VOICED_HZ, Prosody, shape_f0
+from voice.shaping import (
+    Tokens,
+    guided_curves,
+    guided_frames,
+    shortened_pauses,
+    silent_frames,
+    stressed_curves,
+    wished_frames,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ LEAD_S, TAIL_S = _LEAD * FRAME_S, _TAIL * FRAME_S
 _BREAK = 4  # frames of silence between pieces, beside the tail and the lead
 _LONGEST = 250  # phonemes a piece: long enough for a sentence, flat in memory
 _FADE_OUT = 4  # of the tail's frames: a release still sounds in the first two
+_AHEAD_S = 0.050  # of its durations the sound runs
 _ONSET = 6.0  # speech begins where log energy comes this near to the line's loud parts
 
 
@@ -106,7 +109,7 @@ class KokoroSynthesizer:
 
         Raises `TextError` when there is nothing to speak or the wished length is out of reach.
         """
-        return _joined(script, list(self.speak_pieces(script, voice, prosody)))
+        return _joined(script, list(self.speak_pieces(script, voice, prosody)), prosody)
 
     def speak_pieces(
         self, script: Script, voice: Voice, prosody: Prosody = NEUTRAL
@@ -116,16 +119,17 @@ class KokoroSynthesizer:
         A wished length needs all durations first and then holds for the joined whole.
         """
         pieces = script.pieces(_LONGEST)
-        if prosody.duration_s is None:
-            for number, piece in enumerate(pieces):
+        wishes = _shared_out(pieces, prosody)
+        if prosody.duration_s is None or prosody.guide is not None:
+            for number, (piece, wish) in enumerate(zip(pieces, wishes, strict=True)):
                 plan = self._plan(piece, voice)
-                yield self._say(plan, _paced(plan, prosody.speed), prosody, number)
+                yield self._say(plan, _paced(plan, wish), wish, number)
             return
         plans = [self._plan(piece, voice) for piece in pieces]
         onsets = [self._onset(plan) for plan in plans]
-        fitted = _fitted(plans, onsets, prosody.duration_s)
+        fitted = _fitted(plans, wishes, onsets, prosody.duration_s)
         for number, (plan, frames) in enumerate(zip(plans, fitted, strict=True)):
-            yield self._say(plan, frames, prosody, number, onsets[number])
+            yield self._say(plan, frames, wishes[number], number, onsets[number])
 
     @cached_property
     def _stages(self) -> _Stages:
@@ -160,7 +164,7 @@ class KokoroSynthesizer:
         return _Plan(script, style, known, whole, features, acoustic, spoken[0] + 1, spoken[-1] + 2)
 
     def _onset(self, plan: _Plan) -> int:
-        frames = _paced(plan, 1.0)
+        frames = _paced(plan, NEUTRAL)
         own = frames[plan.known]
         _, energy = self._stages.curves(np.repeat(plan.features, own, axis=0), plan.style)
         return _early_frames(plan, frames, energy)
@@ -172,15 +176,19 @@ class KokoroSynthesizer:
 
         `onset`, when known, is kept, so that a fitted length stays as fitted.
         """
+        frames, silent = _with_silence(plan, frames, prosody)
         own = frames[plan.known]
         f0, energy = self._stages.curves(np.repeat(plan.features, own, axis=0), plan.style)
+        if onset is None:
+            onset = _early_frames(plan, frames, energy)
+        f0, energy = _directed(plan, frames, f0, energy, prosody)
         f0 = shape_f0(f0, prosody)
         noise = _source_noise(f0, prosody, number)
         acoustic = np.repeat(plan.acoustic, own, axis=0)
         samples = self._stages.sound(acoustic, f0, energy, plan.style, noise)
-        if onset is None:
-            onset = _early_frames(plan, frames, energy)
-        return _trimmed(plan, frames, onset, samples, f0, energy)
+        spliced = _spliced(frames, silent, samples, f0, energy)
+        said = _trimmed(plan, spliced[0], onset, *spliced[1:])
+        return _padded(said, *_silences(plan, prosody, number))
 
 
 class _TorchStages:
@@ -223,40 +231,142 @@ class _TorchStages:
         return torch.tensor(array, device=self.model.device)[None]
 
 
-def _paced(plan: _Plan, speed: float) -> Frames:
-    """Whole durations at a pace; at speed 1 exactly the model's own rounding."""
-    frames = np.where(plan.known, np.maximum(np.round(plan.expected), 1), 0).astype(np.int64)
-    if speed != 1.0:
-        total = round(float(plan.expected[plan.inner].sum()) / speed)
-        frames[plan.inner] = _stretched(plan, total)
-    return frames
+def _shared_out(pieces: tuple[Script, ...], prosody: Prosody) -> list[Prosody]:
+    """The wishes for each piece: its own words, its own part of the guide."""
+    wishes, word, phone = [], 0, 0
+    for number, piece in enumerate(pieces):
+        words, phones = len(piece.words), len(piece.phone_chars())
+        beyond = int(number == len(pieces) - 1)  # the pause at the very end
+        guide = prosody.guide
+        wishes.append(
+            replace(
+                prosody,
+                words=prosody.words.select(word, word + words + beyond),
+                guide=guide.select(phone, phone + phones) if guide is not None else None,
+            )
+        )
+        word, phone = word + words, phone + phones
+    return wishes
 
 
-def _stretched(plan: _Plan, total: int) -> Frames:
+def _tokens(plan: _Plan) -> Tokens:
+    """The characters that the engine knows, from the first word to the last."""
     known = plan.known[plan.inner]
-    give = elasticity(plan.script.kokoro[plan.first - 1 : plan.last - 1])
-    frames = np.zeros(len(known), np.int64)
-    frames[known] = fit_frames(plan.expected[plan.inner][known], give[known], total)
+    script, first = plan.script, plan.first - 1
+    kept = [first + i for i in np.flatnonzero(known)]
+    return Tokens(
+        "".join(script.kokoro[i] for i in kept),
+        tuple(script.word_of[i] for i in kept),
+        plan.expected[plan.inner][known],
+    )
+
+
+def _paced(plan: _Plan, prosody: Prosody, total: int | None = None) -> Frames:
+    """Whole durations as wished; with no wishes exactly the model's own rounding."""
+    frames = np.where(plan.known, np.maximum(np.round(plan.expected), 1), 0).astype(np.int64)
+    inner, known = frames[plan.inner], plan.known[plan.inner]
+    if prosody.guide is not None:
+        if not known.all():
+            raise TextError("a guide cannot be followed through phonemes that the engine lacks")
+        inner[:] = guided_frames(_tokens(plan), plan.script, prosody.guide)
+    elif total is not None or prosody.speed != 1.0 or prosody.words != PLAIN:
+        inner[known] = wished_frames(_tokens(plan), prosody.words, prosody.speed, total)
     return frames
 
 
-def _fitted(plans: list[_Plan], onsets: list[int], duration_s: float) -> list[Frames]:
+def _fitted(
+    plans: list[_Plan], wishes: list[Prosody], onsets: list[int], duration_s: float
+) -> list[Frames]:
     """Durations for all pieces, so that the joined whole lasts `duration_s` to the frame."""
-    around = len(plans) * (_LEAD + _TAIL) + (len(plans) - 1) * _BREAK + sum(onsets)
+    silences = [_silences(plan, wishes[k], k) for k, plan in enumerate(plans)]
+    around = len(plans) * (_LEAD + _TAIL) + sum(onsets) + sum(map(sum, silences))
+    around += sum(
+        sum(silent_frames(_tokens(plan), wish.words).values())
+        for plan, wish in zip(plans, wishes, strict=True)
+    )
+    around += sum(_break_before(k, wish) for k, wish in enumerate(wishes))
     total = round(duration_s / FRAME_S) - around
-    natural = np.array([p.expected[p.inner].sum() for p in plans])
+    slow = [replace(wish, speed=1.0) for wish in wishes]
+    natural = np.array([_paced(p, w)[p.inner].sum() for p, w in zip(plans, slow, strict=True)])
     if total <= 0:
         raise TextError(
             f"{duration_s:.2f} s leaves no time for words that take "
             f"{natural.sum() * FRAME_S:.2f} s; ask for more or change the line"
         )
     shares = np.diff(np.round(np.cumsum(natural) / natural.sum() * total), prepend=0)
-    fitted = []
-    for plan, share in zip(plans, shares, strict=True):
-        frames = _paced(plan, 1.0)
-        frames[plan.inner] = _stretched(plan, int(share))
-        fitted.append(frames)
-    return fitted
+    return [
+        _paced(plan, wish, int(share))
+        for plan, wish, share in zip(plans, slow, shares, strict=True)
+    ]
+
+
+def _with_silence(plan: _Plan, frames: Frames, prosody: Prosody) -> tuple[Frames, dict[int, int]]:
+    """Durations for the engine, and silence to splice in after tokens: {token: frames}."""
+    if prosody.guide is None and not prosody.words.pauses:
+        return frames, {}
+    tokens = _tokens(plan)
+    at = plan.first + np.flatnonzero(plan.known[plan.inner])
+    if prosody.guide is None:
+        silent = silent_frames(tokens, prosody.words)
+    else:
+        frames = frames.copy()
+        frames[at], silent = shortened_pauses(tokens, frames[at])
+    return frames, {int(at[token]): count for token, count in silent.items()}
+
+
+def _spliced(
+    frames: Frames, silent: dict[int, int], samples: Floats, f0: Floats, energy: Floats
+) -> tuple[Frames, Floats, Floats, Floats]:
+    """Silence put in at the quietest frame before the end of each of these tokens."""
+    ends = np.cumsum(frames)
+    longer = frames.copy()
+    level = energy.reshape(-1, 2).mean(axis=1)
+    for token, count in sorted(silent.items(), reverse=True):
+        last = int(ends[token]) - round(_AHEAD_S / FRAME_S) + 1
+        at = last - 2 + int(np.argmin(level[last - 2 : last + 1]))
+        middle = at * FRAME_SAMPLES + FRAME_SAMPLES // 2
+        fade = np.linspace(0, 1, FRAME_SAMPLES // 2, dtype=np.float32)
+        samples = samples.copy()
+        samples[middle - len(fade) : middle] *= fade[::-1]
+        samples[middle : middle + len(fade)] *= fade
+        samples = np.insert(samples, middle, np.zeros(count * FRAME_SAMPLES, np.float32))
+        f0 = np.insert(f0, 2 * at + 1, np.zeros(2 * count, np.float32))
+        energy = np.insert(energy, 2 * at + 1, np.full(2 * count, energy.min(), np.float32))
+        longer[token] += count
+    return longer, samples, f0, energy
+
+
+def _silences(plan: _Plan, prosody: Prosody, number: int) -> tuple[int, int]:
+    """Frames of silence to add before and after a piece for pauses at its ends."""
+    around = _LEAD if number == 0 else _LEAD + _TAIL
+    before = round(prosody.words.pause_before(0) / FRAME_S)
+    after = round(prosody.words.pause_before(len(plan.script.words)) / FRAME_S)
+    return max(0, before - around), max(0, after - _TAIL)
+
+
+def _break_before(number: int, prosody: Prosody) -> int:
+    """Frames between a piece and the one before it, where no pause was asked for."""
+    return 0 if number == 0 or prosody.words.pause_before(0) > 0 else _BREAK
+
+
+def _directed(
+    plan: _Plan, frames: Frames, f0: Floats, energy: Floats, prosody: Prosody
+) -> tuple[Floats, Floats]:
+    """F0 and energy with the guide's performance and the stressed words in them."""
+    if prosody.guide is None and not prosody.words.stressed:
+        return f0, energy
+    edges = np.concatenate(([0.0], np.cumsum(frames))) * FRAME_S
+    edges = edges[1:-1] - _AHEAD_S  # of the characters, without the marks at both ends
+    if prosody.guide is not None:
+        f0, energy = guided_curves(f0, energy, edges, plan.script, prosody.guide)
+    if prosody.words.stressed:
+        spans = {
+            word: (edges[owned[0]] * 2 / FRAME_S, edges[owned[-1] + 1] * 2 / FRAME_S)
+            for word in range(len(plan.script.words))
+            if (owned := [i for i, w in enumerate(plan.script.word_of) if w == word])
+        }
+        f0, energy = stressed_curves(f0, energy, spans, _tokens(plan), prosody.words.stressed)
+    return f0, energy
 
 
 def _source_noise(f0: Floats, prosody: Prosody, number: int) -> Floats | None:
@@ -320,37 +430,67 @@ def _faded(samples: Floats) -> Floats:
     return faded
 
 
-def _joined(script: Script, parts: list[Utterance]) -> Utterance:
+def _padded(said: Utterance, before: int, after: int) -> Utterance:
+    """The same with frames of silence around it."""
+    if before == after == 0:
+        return said
+    durations = said.durations.copy()
+    durations[0] += before
+    durations[-1] += after
+    around = (before * FRAME_SAMPLES, after * FRAME_SAMPLES)
+    sound = Sound(np.pad(said.sound.samples, around), SAMPLE_RATE)
+    return Utterance(
+        sound,
+        said.timing.shifted(before * FRAME_S, float(sound.duration_s)),
+        durations,
+        np.pad(said.f0, (2 * before, 2 * after)),
+        np.pad(said.energy, (2 * before, 2 * after), mode="edge"),
+    )
+
+
+def _breaks(script: Script, parts: list[Utterance], prosody: Prosody) -> list[int]:
+    """Frames of silence before each part: none before the first, then as wished or guided."""
+    wishes = _shared_out(script.pieces(_LONGEST), prosody)
+    if prosody.guide is None:
+        return [_break_before(k, wish) for k, wish in enumerate(wishes)]
+    starts = [float(wish.guide.starts_s[0]) for wish in wishes if wish.guide is not None]
+    own = [part.timing.phones[0].start_s for part in parts]
+    breaks, at = [0], 0.0
+    for k in range(1, len(parts)):
+        at += float(parts[k - 1].sound.duration_s)
+        wanted = starts[k] - starts[0] + own[0] - own[k]
+        breaks.append(max(0, round((wanted - at) / FRAME_S)))
+        at += breaks[-1] * FRAME_S
+    return breaks
+
+
+def _joined(script: Script, parts: list[Utterance], prosody: Prosody) -> Utterance:
     if len(parts) == 1:
         return parts[0]
-    gap = np.zeros(_BREAK * FRAME_SAMPLES, np.float32)
-    samples, f0, energy = [], [], []
+    breaks = _breaks(script, parts, prosody)
+    parts = [_padded(part, before, 0) for part, before in zip(parts, breaks, strict=True)]
     words: list[Span] = []
     phones: list[Span] = []
     at = 0.0
-    for i, part in enumerate(parts):
-        if i:
-            samples.append(gap)
-            f0.append(np.zeros(2 * _BREAK, np.float32))
-            energy.append(np.full(2 * _BREAK, part.energy.min(), np.float32))
-            at += _BREAK * FRAME_S
+    for part in parts:
         moved = part.timing.shifted(at)
         words.extend(moved.words)
         phones.extend(moved.phones)
-        samples.append(part.sound.samples)
-        f0.append(part.f0)
-        energy.append(part.energy)
         at += part.timing.duration_s
     timing = Timing(tuple(words), tuple(phones), at, engine="exact")
-    sound = Sound(np.concatenate(samples), SAMPLE_RATE)
-    durations = _joined_durations(script, parts)
-    return Utterance(sound, timing, durations, np.concatenate(f0), np.concatenate(energy))
+    return Utterance(
+        Sound(np.concatenate([p.sound.samples for p in parts]), SAMPLE_RATE),
+        timing,
+        _joined_durations(script, parts),
+        np.concatenate([p.f0 for p in parts]),
+        np.concatenate([p.energy for p in parts]),
+    )
 
 
 def _joined_durations(script: Script, parts: list[Utterance]) -> Frames:
     """One duration per character of the whole `script.kokoro`, plus both ends.
 
-    The silence between two pieces goes to the character after the earlier piece (a space).
+    The silence between two pieces goes to the characters between them (a space).
     """
     pieces = script.pieces(_LONGEST)
     durations = np.zeros(len(script.kokoro) + 2, np.int64)
@@ -359,6 +499,6 @@ def _joined_durations(script: Script, parts: list[Utterance]) -> Frames:
         begin = script.kokoro.index(piece.kokoro, at)
         at = begin + len(piece.kokoro)
         durations[1 + begin : 1 + at] = part.durations[1:-1]
-        durations[0 if i == 0 else begin] += part.durations[0] + (_BREAK if i else 0)
+        durations[0 if i == 0 else begin] += part.durations[0]
         durations[min(at + 1, len(durations) - 1)] += part.durations[-1]
     return durations
