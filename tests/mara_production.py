@@ -34,7 +34,7 @@ audience = 3.5
 
 [people.mara]
 name = "Mara Voss"
-voice = "stock:af-blend-3"
+voice = "stock:alto-1"
 consent = "consent.toml"
 
 [scenes.1]
@@ -139,18 +139,20 @@ def _write_results(
                 "step": step.name,
             }
         )
-    first = round(start * _RATE)
-    original = {"footage": "footage/presenter.mp4", "first": first, "stop": round(end * _RATE)}
     state = CueState().became(
         "done",
         takes=tuple(takes),
         chosen="1.1",
-        original=original,
         values={"wer": 0.05, "closure_rate": 1.0 if shot else 0.75, "loudness": -23.4},
     )
     if shot:
-        place = _write_shot(production, cue_id, state)
-        state = replace(state, shot=str(place.relative_to(production.folder)))
+        handles = production.delivery.handles
+        first = max(0, round(start * _RATE) - handles)
+        stop = round(end * _RATE) + handles
+        place = _write_shot(production, cue_id, first, stop)
+        original = {"footage": "footage/presenter.mp4", "first": first, "stop": stop}
+        where = str(place.relative_to(production.folder))
+        state = replace(state, shot=where, original=original)
     cue = next(c for c in read_cues(production).cues if c.id == cue_id)
     state.write(production, cue)
 
@@ -169,15 +171,11 @@ def _write_timing(path: Path, film: Timing, line: Line, begin: float, duration: 
     path.write_text(json.dumps(facts), "utf-8")
 
 
-def _write_shot(production: Production, cue_id: str, state: CueState) -> Path:
-    """The cue with its handles, a shade darker so that it can be told from the original."""
+def _write_shot(production: Production, cue_id: str, first: int, stop: int) -> Path:
+    """Those frames, a shade darker so that they can be told from the original."""
     from media.video import FootageWriter, probe, read_frames
 
-    assert state.original is not None
-    source = production.folder / state.original["footage"]
-    handles = production.delivery.handles
-    first = max(0, state.original["first"] - handles)
-    stop = state.original["stop"] + handles
+    source = production.folder / "footage" / "presenter.mp4"
     info = probe(source)
     path = production.work / "steps" / f"shot-{cue_id}" / "shot.mp4"
     path.parent.mkdir(parents=True)

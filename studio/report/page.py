@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from pathlib import Path
@@ -18,7 +18,8 @@ from media.files import atomic_path
 from studio.batch.results import CueResult, TakeResult, cue_results
 from studio.batch.states import write_json
 from studio.report import drawings
-from studio.screening.views import check_rows, row_of, take_view, timing_of
+from studio.screening.desk import Desk
+from studio.screening.views import CueSpan, check_rows, row_of, span_of, take_view, timing_of
 from studio.screening.votes import Tally, tallies
 from studio.screening.waves import read_take_timing
 
@@ -36,7 +37,7 @@ MOST_BYTES = 8_000_000
 _FRAMES = 6  # in a row of a contact sheet
 _WIDTHS = ((40, 200), (150, 150))  # up to so many cues: pixels a frame
 _NARROWEST = 110
-_VERSION = 1  # of the drawings kept in work/report
+_VERSION = 2  # of the drawings kept in work/report
 _DRAWINGS = ("sheet", "original", "take", "spectra", "sheet_missing", "sounds_missing")
 _TABLE_ROW = 700  # bytes that a cue takes in the tables
 
@@ -106,10 +107,11 @@ def _sections(
 ) -> tuple[list[str], int]:
     """The cues with drawings, in the film's order; the failing ones had first call on the room."""
     width = next((w for most, w in _WIDTHS if len(results) <= most), _NARROWEST)
+    desk = Desk(production, [r.cue for r in results])
     order = sorted(range(len(results)), key=lambda i: _urgency(results[i]))
     made: dict[int, str] = {}
     for done, i in enumerate(order):
-        drawn = _drawn(production, results[i], width)
+        drawn = _drawn(desk, results[i], width)
         section = _section(production, results[i], counted, drawn)
         if len(section.encode()) > room:
             break
@@ -148,31 +150,30 @@ def _section(
     return _pages().get_template("_cue.html").render(context)
 
 
-def _drawn(production: Production, result: CueResult, width: int) -> dict[str, str]:
+def _drawn(desk: Desk, result: CueResult, width: int) -> dict[str, str]:
     """The drawings of a cue, from `work/report` where nothing changed. Keys: what there is."""
-    key = _key(production, result, width)
-    kept = production.work / "report" / f"{result.cue.id}.json"
+    key = _key(desk, result, width)
+    kept = desk.production.work / "report" / f"{result.cue.id}.json"
     try:
         known = json.loads(kept.read_text("utf-8"))
         if known.get("key") == key:
             return dict(known["drawn"])
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         pass  # none yet, or of another version
-    drawn = _draw(production, result, width)
+    drawn = _draw(desk, result, width)
     if drawn:
         write_json(kept, {"key": key, "drawn": drawn})
     return drawn
 
 
-def _key(production: Production, result: CueResult, width: int) -> str:
-    chosen = _chosen(result)
+def _key(desk: Desk, result: CueResult, width: int) -> str:
+    chosen, span = _chosen(result), span_of(desk, result)
     paths = [result.shot, *result.delivered]
     if chosen is not None:
         paths += [chosen.wav, timing_of(result, chosen)]
-    if result.original is not None:
-        paths.append(result.original.footage)
-    span = None if result.original is None else asdict(result.original)
-    facts = [_VERSION, width, str(span), production.delivery.handles, list(map(_stamp, paths))]
+    if span is not None:
+        paths.append(span.footage)
+    facts = [_VERSION, width, str(span), list(map(_stamp, paths))]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -184,11 +185,11 @@ def _stamp(path: Path | None) -> list[Any] | None:
     return None if status is None else [str(path), status.st_mtime_ns, status.st_size]
 
 
-def _draw(production: Production, result: CueResult, width: int) -> dict[str, str]:
+def _draw(desk: Desk, result: CueResult, width: int) -> dict[str, str]:
     drawn: dict[str, str] = {}
     for name, work in (("sheet", _sheet), ("sounds", _sounds)):
         try:
-            drawn |= work(production, result, width)
+            drawn |= work(desk, result, width)
         except WildlineError as error:
             drawn[f"{name}_missing"] = str(error)
     return drawn
@@ -198,37 +199,40 @@ def _chosen(result: CueResult) -> TakeResult | None:
     return None if result.chosen is None else result.take(result.chosen)
 
 
-def _sheet(production: Production, result: CueResult, width: int) -> dict[str, str]:
+def _sheet(desk: Desk, result: CueResult, width: int) -> dict[str, str]:
     """The original's frames above the shot's."""
-    if result.original is None:
+    span = span_of(desk, result)
+    if span is None or (result.shot is None and not result.takes):
         return {}
-    first, stop = result.original.first, result.original.stop
-    step = max(stop - first - 1, 1) / (_FRAMES - 1)
-    at = sorted({first + round(i * step) for i in range(_FRAMES)})
-    rows: list[tuple[Path, list[int]]] = [(result.original.footage, at)]
+    begin, end = span.first + span.cue_in, span.first + span.cue_out
+    step = max(end - begin - 1, 1) / (_FRAMES - 1)
+    at = sorted({begin + round(i * step) for i in range(_FRAMES)})
+    rows: list[tuple[Path, list[int]]] = [(desk.footage(span.footage), at)]
     if result.shot is not None:
-        lead = min(first, production.delivery.handles)
-        rows.append((result.shot, [i - first + lead for i in at]))
+        rows.append((result.shot, [i - span.first for i in at]))
     return {"sheet": drawings.contact_sheet(rows, width)}
 
 
-def _sounds(production: Production, result: CueResult, width: int) -> dict[str, str]:
+def _sounds(desk: Desk, result: CueResult, width: int) -> dict[str, str]:
     """Waveforms of original and take on one clock, and their spectra before and after."""
     from media.audio import read_sound
 
     del width
-    take = _chosen(result)
+    take, span = _chosen(result), span_of(desk, result)
     if take is None:
         return {}
     said = read_sound(take.wav, 48_000)
     timing = read_take_timing(timing_of(result, take))
-    original = _original_sound(production, result)
-    length = max(float(s.duration_s) for s in (said, original) if s is not None)
-    span = (0.0, length)
-    drawn = {"take": drawings.waveform(said, timing, span=span, start=0.0)}
+    original = None if span is None else _original_sound(desk, span)
+    start = 0.0 if span is None else float(desk.production.rate.time_of(span.cue_in))
+    length = start + float(said.duration_s)
+    if original is not None:
+        length = max(length, float(original.duration_s))
+    seconds = (0.0, length)
+    drawn = {"take": drawings.waveform(said, timing, span=seconds, start=start)}
     curves = {"take": drawings.bands(said)}
     if original is not None:
-        drawn["original"] = drawings.waveform(original, None, span=span, start=0.0)
+        drawn["original"] = drawings.waveform(original, None, span=seconds, start=0.0)
         curves = {"production sound": drawings.bands(original), **curves}
     delivered = next((p for p in result.delivered if p.suffix.lower() == ".wav"), None)
     if delivered is not None and delivered.is_file():
@@ -236,17 +240,11 @@ def _sounds(production: Production, result: CueResult, width: int) -> dict[str, 
     return drawn | {"spectra": drawings.spectra(curves)}
 
 
-def _original_sound(production: Production, result: CueResult) -> Sound | None:
-    """The production sound of the cue; None where the footage has none."""
-    if result.original is None:
-        return None
-    rate = production.rate
-    whole = _whole_sound(result.original.footage, str(_stamp(result.original.footage)))
-    return (
-        None
-        if whole is None
-        else whole.cut(rate.time_of(result.original.first), rate.time_of(result.original.stop))
-    )
+def _original_sound(desk: Desk, span: CueSpan) -> Sound | None:
+    """The production sound of a cue; None where the footage has none."""
+    rate, footage = desk.production.rate, desk.footage(span.footage)
+    whole = _whole_sound(footage, str(_stamp(footage)))
+    return None if whole is None else whole.cut(rate.time_of(span.first), rate.time_of(span.stop))
 
 
 @lru_cache(maxsize=1)

@@ -177,7 +177,11 @@ class Audience:
 
     def _shown(self, screening: Screening) -> list[CueResult]:
         """The cues that there are two versions of, in the order of the pairs or of the film."""
-        found = {r.cue.id: r for r in self.desk.results() if versions_of(screening, r)}
+        found = {
+            r.cue.id: r
+            for r in self.desk.results()
+            if versions_of(screening, r) and views.span_of(self.desk, r)
+        }
         if not screening.pairs:
             return list(found.values())
         return [found[p.cue] for p in screening.pairs if p.cue in found]

@@ -12,12 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from media.errors import MediaError, WildlineError
 from studio.batch.results import CueResult, cue_results
 from studio.cues.cue import Cue
 from studio.production import Production
+
+if TYPE_CHECKING:
+    from studio.cues.places import Place
 
 __all__ = ["Desk", "NotShownError"]
 
@@ -74,6 +77,16 @@ class Desk:
         if found is None:
             raise NotShownError("there is no such cue in this production")
         return found
+
+    def place(self, scene: str) -> Place | None:
+        """Where a scene's footage lies in the film; None where there is none to show."""
+        from studio.cues.places import FootageBook
+
+        with self._lock:
+            try:
+                return self.kept("footage", lambda: FootageBook(self.production)).place_of(scene)
+            except WildlineError:
+                return None
 
     def touched(self) -> None:
         """Look at the files again at once: something was written."""

@@ -98,8 +98,8 @@ def load_screening(production: Production) -> Screening:
 
 def versions_of(screening: Screening, result: CueResult) -> tuple[str, str] | None:
     """The two versions of a cue that are compared; None when there is nothing to compare."""
-    if result.original is None:
-        return None
+    if result.cue.start is None:
+        return None  # a wild line has no picture to compare with
     takes = {t.id for t in result.takes}
     pair = next((p for p in screening.pairs if p.cue == result.cue.id), None)
     if pair is not None:

@@ -225,8 +225,9 @@ def _wording(result: CueResult) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CueSpan:
-    """Frames of the footage: what is shown, and where in it (counted from `first`) the cue lies."""
+    """Frames of `footage`: what is shown, and where in it (counted from `first`) the cue lies."""
 
+    footage: Path
     first: int
     stop: int
     cue_in: int
@@ -234,22 +235,25 @@ class CueSpan:
 
 
 def span_of(desk: Desk, result: CueResult) -> CueSpan | None:
-    """The cue with the production's handles around it; None for a wild line."""
-    if result.original is None:
+    """The frames of a rendered shot, else the cue with its handles; None without a picture."""
+    cue, place = result.cue, desk.place(result.cue.scene)
+    if place is None or cue.start is None or cue.end is None:
         return None
-    handles = desk.production.delivery.handles
-    first = max(0, result.original.first - handles)
-    lead = result.original.first - first
-    length = result.original.stop - result.original.first
-    return CueSpan(first, result.original.stop + handles, lead, lead + length)
+    begin, end = (t.frames - place.start.frames for t in (cue.start, cue.end))
+    if result.original is not None:
+        first, stop = result.original.first, result.original.stop
+    else:
+        handles = desk.production.delivery.handles
+        first, stop = max(0, begin - handles), min(place.frames, end + handles)
+    if not first <= begin < stop:
+        return None
+    return CueSpan(place.footage, first, stop, begin - first, min(end, stop) - first)
 
 
 def original_excerpt(desk: Desk, result: CueResult) -> Excerpt | None:
     """The production's own picture and sound of a cue. Raises `NotShownError`."""
     span = span_of(desk, result)
-    if span is None or result.original is None:
-        return None
-    return Excerpt(desk.footage(result.original.footage), span.first, span.stop)
+    return None if span is None else Excerpt(desk.footage(span.footage), span.first, span.stop)
 
 
 def take_excerpt(desk: Desk, result: CueResult, take: TakeResult) -> Excerpt | None:

@@ -202,4 +202,4 @@ def test_a_damaged_state_is_a_waiting_cue(client: TestClient, production: Produc
     (production.work / "cues" / "MAR101.json").write_text("{", "utf-8")
     assert CueState.read(production, "MAR101").status == "waiting"
     assert client.get("/cue/MAR101").status_code == 200
-    assert client.get("/media/MAR101/original").status_code == 404
+    assert client.get("/media/MAR101/shot").status_code == 404

@@ -254,7 +254,7 @@ def test_a_viewer_watches_and_votes(
         _shot(page, "vote")
         here = page.url
         page.click("#send")
-        _until(page, f"location.href !== '{here}'")
+        page.wait_for_url(lambda url: url != here)
     (line,) = (production.work / "audience.jsonl").read_text("utf-8").splitlines()
     vote = json.loads(line)
     shown = list(vote["versions"])

@@ -87,8 +87,9 @@ def test_takes_come_with_their_sound_words_and_phones(
 
 def test_a_cue_without_results_says_how_to_get_them(client: TestClient) -> None:
     assert "wildline batch" in client.get("/cue/MAR103").text
-    player = client.get("/api/cue/MAR103").json()
-    assert (player["original"]["state"], player["takes"]) == ("none", [])
+    player = _ready(client, "MAR103")
+    assert (player["original"]["state"], player["shot"]["state"]) == ("ready", "none")
+    assert player["takes"] == []
 
 
 def test_decisions_are_kept_shown_and_escaped(client: TestClient, production: Production) -> None:
@@ -235,12 +236,27 @@ def test_prores_and_odd_sizes_become_playable(tmp_path: Path) -> None:
 
 
 def test_a_wild_line_is_sound_alone(client: TestClient, production: Production) -> None:
-    path = production.work / "cues" / "MAR102.json"
-    state = json.loads(path.read_text("utf-8")) | {"original": None}
-    path.write_text(json.dumps(state), "utf-8")
+    sheet = production.folder / "cues.csv"
+    rows = sheet.read_text("utf-8").splitlines()
+    rows[2] = 'MAR102,1,Mara,,,"For forty years."'
+    sheet.write_text("\n".join(rows) + "\n", "utf-8")
     player = client.get("/api/cue/MAR102").json()
     assert (player["original"]["state"], player["cueIn"], player["cueOut"]) == ("none", 0, None)
     assert player["takes"][0]["audio"]
+
+
+def test_both_pictures_begin_on_the_shots_first_frame(
+    client: TestClient, production: Production
+) -> None:
+    """A shot may be longer than cue and handles, where the line outlasts the cue."""
+    path = production.work / "cues" / "MAR101.json"
+    state = json.loads(path.read_text("utf-8"))
+    state["original"] |= {"first": 5, "stop": 100}
+    path.write_text(json.dumps(state), "utf-8")
+    player = _ready(client)
+    assert (player["cueIn"], player["cueOut"], player["startFrame"]) == (7, 54, 5)
+    excerpts = (production.work / "screening" / "excerpts").glob("*.mp4")
+    assert sorted(probe(p).frames or 0 for p in excerpts) == [71, 95]
 
 
 def test_what_is_wrong_with_the_sheets_is_on_the_first_page(
