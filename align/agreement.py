@@ -33,7 +33,7 @@ __all__ = ["Added", "Agreement", "HeardWord", "compare", "pair_up"]
 _CHANGE, _GAP = 1.2, 0.7
 # A row of decisions may look this far to either side of the straight line at least.
 _BAND = 1500
-_MOST_CELLS = 100_000_000
+_MOST_CELLS = 40_000_000
 # Below this share of its phones a word has no counterpart.
 _COUNTERPART = 0.34
 # From this share on two words are one, misheard.
@@ -42,6 +42,8 @@ _ALIKE = 0.65
 _LONG, _ENOUGH = 4, 3
 # Heard words that the recogniser is less sure of are not held against the text.
 _SURE = 0.45
+# A word that takes no time was made up, and a single phone is soon misheard.
+_LEAST_WORD_S, _LEAST_PHONES = 0.05, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +246,13 @@ def _settle_run(
         for j in theirs
         if hits_their[j] < _COUNTERPART * max(1, len(_phones(heard[j].key)))
         and heard[j].span.confidence >= _SURE
+        and heard[j].span.duration_s >= _LEAST_WORD_S
     ]
     # As many left over on both sides in one place: one thing, heard as another.
     strange = [i for i in ours if i in unheard]
     if len(extra) <= len(strange):
+        extra = []
+    if sum(len(_phones(heard[j].key)) for j in extra) < _LEAST_PHONES:
         extra = []
     for j in extra:
         if added and added[-1].at == reached[j] and heard[j - 1] in added[-1].words[-1:]:

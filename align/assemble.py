@@ -69,12 +69,23 @@ def plan(
     for number, (piece, (first, last)) in enumerate(zip(pieces, divided, strict=True)):
         begins = piece[0] if number else 0.0
         until = pieces[number + 1][0] if number + 1 < len(pieces) else float("inf")
-        added = [a for a in agreement.added if begins <= a.words[0].span.middle_s < until]
+        added = [
+            a
+            for a in agreement.added
+            if begins <= a.words[0].span.middle_s < until and _in_speech(a, spoken)
+        ]
         inside = runs[bisect_left(runs, (first, 0)) : bisect_left(runs, (last, 0))]
         part = _part(script, piece, inside, unsaid, added)
         if part is not None:
             parts.append(part)
     return parts
+
+
+def _in_speech(added: Added, spoken: Sequence[Stretch]) -> bool:
+    """Whether somebody speaks for at least half of the time of words that were heard."""
+    spans = [w.span for w in added.words]
+    inside = sum(max(0.0, min(s.end_s, b) - max(s.start_s, a)) for s in spans for a, b in spoken)
+    return inside >= 0.5 * sum(s.duration_s for s in spans)
 
 
 def _unsaid(

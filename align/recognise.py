@@ -41,7 +41,7 @@ RATE = 16_000
 _INVENTED_LOGPROB = -1.6
 _DOUBTFUL_LOGPROB = -0.6
 _NO_SPEECH = 0.6
-_LEAST_WORD_S, _LEAST_SURE = 0.06, 0.1
+_FEW_WORDS, _LEAST_WORD_S, _LEAST_SURE = 4, 0.06, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +157,9 @@ def _invented(segment: Any) -> bool:
     if not segment.words:
         return False
     length = sum(w.end - w.start for w in segment.words) / len(segment.words)
-    sure = sum(w.probability for w in segment.words) / len(segment.words)
-    return bool(length < _LEAST_WORD_S or sure < _LEAST_SURE)
+    sure = np.exp(np.mean([np.log(max(w.probability, 1e-4)) for w in segment.words]))
+    few = len(segment.words) <= _FEW_WORDS
+    return bool(length < _LEAST_WORD_S or (few and sure < _LEAST_SURE))
 
 
 def _ordered(words: list[tuple[str, float, float, float]]) -> tuple[Span, ...]:

@@ -36,7 +36,7 @@ _FRAME = 512
 _CONTEXT = 64
 FRAME_S = _FRAME / RATE
 # A whole number of frames, whatever the rate.
-BLOCK_S = 60
+BLOCK_S = 12
 _SPEAKS = 0.5
 _QUIET = 0.35
 _SHORTEST_PAUSE_S = 0.25
@@ -63,7 +63,7 @@ def _session() -> Any:
 def speech_probability(sound: Sound) -> NDArray[np.float32]:
     """Probability of speech in each 32 ms frame of `sound`: float32[ceil(duration / 0.032)].
 
-    Works through the sound a minute at a time, so memory does not grow with its length.
+    Works through the sound block by block, so memory does not grow with its length.
     """
     block = sound.rate * BLOCK_S
     count = max(len(sound.samples), 1)

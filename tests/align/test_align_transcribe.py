@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from align_line import Line
 from align.anchors import divide_script
 from align.text import speakable
 from align.timing import Span
-from align.transcribe import align_sound, transcribe
+from align.transcribe import align_file, align_sound, transcribe
 from align.vad import pieces_at_pauses, speech_probability, speech_spans
-from media.audio import Sound
+from media.audio import Sound, write_wav
 from media.errors import AlignError, NoSpeechError, TextError
 
 RATE = 16000
@@ -65,10 +66,43 @@ def test_text_wins_over_the_recogniser(line: Line) -> None:
 
 
 def test_bad_texts(line: Line) -> None:
-    with pytest.raises(TextError):
-        align_sound(line.sound, "🎉")
+    for empty in ("", "🎉", "Где находится вокзал?"):
+        with pytest.raises(TextError, match="nothing to speak"):
+            align_sound(line.sound, empty)
     with pytest.raises(AlignError, match="cannot be spoken"):
         align_sound(line.sound, line.script.text * 8)
+
+
+def test_another_text_is_refused_unless_taken_at_its_word(line: Line) -> None:
+    other = "Would you tell me where I can find the nearest hospital before they close tonight?"
+    with pytest.raises(AlignError, match="not the text of this sound"):
+        align_sound(line.sound, other)
+    unchecked = align_sound(line.sound, other, check=False)
+    assert len(unchecked.words) == len(other.split())
+
+
+def test_words_too_many_and_too_few_are_noted_and_push_nobody_away(line: Line) -> None:
+    right = align_sound(line.sound, line.script.text)
+    assert not [n for n in right.notes if not n.label.startswith("uncertain")]
+    text = line.script.text.replace("big boat", "big wonderful boat").replace("ships came", "came")
+    found = align_sound(line.sound, text)
+    notes = " ".join(n.label for n in found.notes)
+    assert "not heard: 'wonderful'" in notes
+    assert "not in the text: 'ships'" in notes
+    assert "wonderful" not in [w.label for w in found.words]
+    (ships,) = (w for w in right.words if w.label == "ships")
+    known = [w for w in right.words if w is not ships]
+    for word, same in zip(found.words, known, strict=True):
+        assert word.label == same.label
+        assert word.start_s == pytest.approx(same.start_s, abs=0.06)
+    # What is said without being in the text still moves the lips.
+    assert any(p.label == "SH" for p in found.phones_of(ships))
+
+
+def test_a_file_is_timed_as_the_sound_in_it(line: Line, tmp_path: Path) -> None:
+    write_wav(tmp_path / "line.wav", line.sound, "FLOAT")
+    whole = align_sound(line.sound, line.script.text, check=False)
+    assert align_file(tmp_path / "line.wav", line.script.text, check=False) == whole
 
 
 @pytest.mark.slow
