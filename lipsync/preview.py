@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PreviewShot"]
 
-# Mouths read for a preview: at 25 frames a second ten seconds of speech.
-_MOUTHS = 250
+# Mouths read for a preview: at 25 frames a second seven seconds of speech, read in one.
+_MOUTHS = 180
 
 
 @dataclass(frozen=True, slots=True, eq=False)

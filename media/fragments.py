@@ -31,9 +31,9 @@ _FRAGMENT_US = 80_000
 class FragmentWriter:
     """Write pictures as a stream that a browser plays at once; for looking, not for delivery.
 
-    `sink` only needs `write(bytes)`; a fragment goes there every two or three pictures. x264 at its fastest,
-    8 bits 4:2:0, `sound` (from the first picture on) as AAC. A last odd column or line is
-    left out.
+    `sink` only needs `write(bytes)`; a fragment goes there every two or three pictures. x264 at
+    its fastest, 8 bits 4:2:0, `sound` (from the first picture on) as AAC. A last odd column or
+    line is left out.
     """
 
     def __init__(
