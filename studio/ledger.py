@@ -239,5 +239,8 @@ def located(place: Path) -> Path:
 def told(entry: Entry) -> str:
     """What an entry is about, on one line for people."""
     facts = entry.facts
-    parts = [facts.get(key) for key in ("output", "cue", "use", "person", "text", "line", "reason")]
+    parts = [
+        facts.get(key)
+        for key in ("output", "cue", "take", "use", "person", "by", "text", "line", "reason")
+    ]
     return "; ".join(" ".join(str(p).split()) for p in parts if p)

@@ -26,6 +26,7 @@ from studio.screening.votes import tallies
 __all__ = ["Editor"]
 
 _WAV, _MP4 = "audio/wav", "video/mp4"
+_DELIVERED = (".wav", ".mp4", ".mov", ".mkv")
 _LONGEST_LINE, _LONGEST_COMMENT = 2000, 4000
 
 _By = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
@@ -168,7 +169,7 @@ class Editor:
         """Circle, rate, comment, approve."""
         result, sent = self._cue(request), DecisionSent.model_validate_json(body)
         self._known_take(result, sent.take)
-        decided = decide(
+        decide(
             self.desk.production,
             result.cue.id,
             sent.take,
@@ -180,7 +181,7 @@ class Editor:
         )
         self.desk.touched()
         if sent.approved and sent.take == result.chosen:
-            self._name_approver(result, sent.by, decided.time[:10])
+            self._name_approver(result, sent.by, sent.take)
         return JSONResponse({"said": "noted"})
 
     def wish(self, request: Request, body: bytes) -> Response:
@@ -210,14 +211,16 @@ class Editor:
         write_timing(new, path)
         return path
 
-    def _name_approver(self, result: CueResult, by: str, on: str) -> None:
-        from media.files import sha256_of
-        from studio.disclosure import approve_rows
+    def _name_approver(self, result: CueResult, by: str, take: str) -> None:
+        """The approval of these very files: in the ledger, and in the disclosure sheet's rows."""
+        from studio.ledger import Ledger
+        from studio.provenance import Papers, approve
 
-        sheet = self.desk.production.disclosure
-        for path in result.delivered if sheet.is_file() else ():
-            if path.is_file():
-                approve_rows(sheet, sha256_of(path), by, on)
+        files = [p for p in result.delivered if p.suffix.lower() in _DELIVERED and p.is_file()]
+        if files:
+            production = self.desk.production
+            papers = Papers(Ledger(production.ledger), production.disclosure)
+            approve(papers, files, by=by, cue=result.cue.id, take=take)
 
     # ids to things
 

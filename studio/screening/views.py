@@ -10,6 +10,7 @@ from typing import Any
 
 from media.errors import WildlineError
 from media.time import FrameRate, Timecode
+from studio.batch.records import Decision
 from studio.batch.results import CueResult, TakeResult
 from studio.screening.desk import Desk, stamp_of
 from studio.screening.excerpts import Excerpt, Excerpts
@@ -129,7 +130,7 @@ def row_of(result: CueResult) -> Row:
         reason=result.reason if result.status in ("failed", "refused") else "",
         takes=len(result.takes),
         circled=any(_last(result, t.id, "circled") for t in result.takes),
-        approved=any(_last(result, t.id, "approved") for t in result.takes),
+        approved=any(approval(result, t.id) for t in result.takes),
         asked=asked,
         failing=tuple(CHECK_NAMES.get(c.name, c.name) for c in result.checks if c.passed is False),
     )
@@ -138,10 +139,22 @@ def row_of(result: CueResult) -> Row:
 def open_requests(result: CueResult) -> int:
     """How many retakes were asked for that no batch has made yet."""
     made = {t.id.partition(".")[0] for t in result.takes}
-    done = max((h["time"] for h in result.history if h.get("status") == "done"), default="")
+    done = last_done(result)
     return sum(
         str(r.generation) not in made if r.speaks else r.time > done for r in result.requests
     )
+
+
+def last_done(result: CueResult) -> str:
+    """When a batch last made the cue (UTC, ISO 8601); empty if never."""
+    return max((h["time"] for h in result.history if h.get("status") == "done"), default="")
+
+
+def approval(result: CueResult, take: str) -> Decision | None:
+    """The approval of a take that still stands: what was made after it has to be seen again."""
+    said = (d for d in reversed(result.decisions) if d.take == take and d.approved is not None)
+    last = next(said, None)
+    return last if last is not None and last.approved and last.time >= last_done(result) else None
 
 
 def _last(result: CueResult, take: str, name: str) -> Any:
@@ -154,7 +167,7 @@ def take_view(result: CueResult, take: TakeResult) -> TakeView:
     """One take as its card shows it."""
     own = [d for d in result.decisions if d.take == take.id]
     ratings = {d.by: d.rating for d in own if d.rating is not None}
-    approver = next((d for d in reversed(own) if d.approved is not None), None)
+    approver = approval(result, take.id)
     return TakeView(
         id=take.id,
         text=take.text or result.cue.dialogue,
@@ -164,7 +177,7 @@ def take_view(result: CueResult, take: TakeResult) -> TakeView:
         heard=str(take.scores.get("heard", "")),
         chosen=take.id == result.chosen,
         circled=bool(_last(result, take.id, "circled")),
-        approved_by=approver.by if approver is not None and approver.approved else "",
+        approved_by=approver.by if approver is not None else "",
         rating=sum(ratings.values()) / len(ratings) if ratings else None,
         ratings=tuple(ratings.items()),
         comments=tuple((d.by, d.time[:16].replace("T", " "), d.comment) for d in own if d.comment),

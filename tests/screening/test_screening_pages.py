@@ -145,10 +145,15 @@ def test_an_approval_is_in_the_ledger_and_names_the_approver_in_the_sheet(
     append_row(production.disclosure, row)
     sent = {"take": "1.1", "by": "Ines", "approved": True}
     assert client.post("/api/cue/MAR101/decision", json=sent).status_code == 200
-    (entry,) = read_ledger(production.ledger)
-    assert (entry.event, entry.facts["by"]) == ("cue.approved", "Ines")
+    first, second = read_ledger(production.ledger)
+    assert (first.event, first.facts["by"]) == ("cue.approved", "Ines")
+    assert (second.event, second.facts["take"]) == ("output.approved", "1.1")
+    assert second.facts["outputs"] == [{"file": str(delivered), "sha256": sha256_of(delivered)}]
     assert read_rows(production.disclosure)[0].approver == "Ines"
     assert "Approved by Ines" in client.get("/cue/MAR101/panel").text
+    again = {"time": "2999-01-01T00:00:00+00:00", "status": "done", "reason": ""}
+    path.write_text(json.dumps(state | {"history": [*state["history"], again]}), "utf-8")
+    assert "Approved by" not in client.get("/cue/MAR101/panel").text  # made anew since
 
 
 def test_an_unwritable_ledger_stops_an_approval(client: TestClient, production: Production) -> None:
