@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from studio.batch.results import CueResult
     from studio.batch.run import BatchReport, Watcher
     from studio.batch.trend import Standing
+    from studio.production import Production
 
 __all__ = ["batch", "check", "init"]
 
@@ -47,7 +48,8 @@ def init(
 def batch(
     production: _ProductionFile = Path("production.toml"),
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Workers; default: one a core or GPU.")
+        int | None,
+        typer.Option("--jobs", min=1, help="Workers; default: one a core, or one on a GPU."),
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -59,6 +61,9 @@ def batch(
         str | None,
         typer.Option("--ray", help="A Ray cluster: auto, HOST:PORT, ray://...", metavar="ADDRESS"),
     ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Do not write out/report.html.")
+    ] = False,
 ) -> None:
     """Make every cue of a production that is not made yet."""
     from studio.batch.run import run_batch
@@ -79,6 +84,8 @@ def batch(
         _show_plan(report, jobs)
     else:
         _show_report(report)
+        if report.planned and not no_report:
+            _write_report(loaded)
     _show_problems(report)
     if report.failed or report.refused or any(p.fatal for p in report.problems):
         raise typer.Exit(1)
@@ -119,6 +126,22 @@ def _show_problems(report: BatchReport) -> None:
     for problem in report.problems[:_MOST_LINES]:
         out(f"{'not made' if problem.fatal else 'look at'}: {problem}")
     _show_rest("problems", len(report.problems))
+
+
+def _write_report(production: Production) -> None:
+    """The page about this run, in `out/`; the cues are made whether or not it can be."""
+    from media.errors import WildlineError
+    from studio._display import out, progress_bars
+    from studio.report import write_report
+
+    if not production.out.is_dir():
+        return
+    try:
+        with progress_bars() as progress:
+            facts = write_report(production, production.out / "report.html", progress=progress)
+        out(f"{facts.path}: {facts.cues} cues, {facts.drawn} with drawings")
+    except WildlineError as error:
+        out(f"no report: {error}")
 
 
 def _show_rest(what: str, count: int) -> None:

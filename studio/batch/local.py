@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 from typing import Protocol
 
 from studio.batch.plan import Job
@@ -68,6 +69,8 @@ def default_jobs() -> int:
     """As many workers as there are cores and memory for; one where there is a GPU."""
     from weights.device import torch_threads
 
+    if any(Path("/dev").glob("nvidia[0-9]*")):
+        return 1
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):

@@ -194,13 +194,20 @@ def make_match(bench: Bench, folder: Path) -> Mapping[str, Any]:
     from media.audio import read_sound, write_wav
     from studio.watermark import watermark
 
-    line = read_sound(bench.other("timing") / LINE)
+    line = _filling_the_cue(bench, read_sound(bench.other("timing") / LINE))
     try:
         matched, why = _matched(bench, line), ""
     except (NoSpeechError, NoSoundError) as error:
         matched, why = None, str(error)
     write_wav(folder / LINE, line if matched is None else watermark(matched))
     return {"matched": matched is not None, "reason": why}
+
+
+def _filling_the_cue(bench: Bench, line: Sound) -> Sound:
+    """The line at least as long as its cue, so that the room's noise does not end before it."""
+    rate = bench.production.rate
+    frames = int(bench.setting("cue_stop")) - int(bench.setting("cue_first"))
+    return line.fitted(max(len(line), rate.sample_of(frames, line.rate)))
 
 
 def _matched(bench: Bench, line: Sound) -> Sound:

@@ -22,6 +22,7 @@ project = "The Harbour (Wildline demonstration)"
 
 [delivery]
 takes = 1
+match = {match}
 
 [objectives]
 wer = 0.34
@@ -59,6 +60,7 @@ def make_production(
     *,
     consent: bool = False,
     footage: Path | None = None,
+    match: bool = False,
     more: str = "",
 ) -> Production:
     folder.mkdir(exist_ok=True)
@@ -67,6 +69,7 @@ def make_production(
     text = HEAD.format(
         consent='consent = "consent.toml"' if consent else "",
         footage=f"footage = {json.dumps(str(footage))}" if footage else "",
+        match="true" if match else "false",
     )
     (folder / "production.toml").write_text(text + more, "utf-8")
     write_rows(folder, rows)

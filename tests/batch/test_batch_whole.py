@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,15 +125,18 @@ def test_a_cue_with_picture(voiced: Produce, tmp_path: Path) -> None:
 
     clip = presenter_clip(tmp_path / "clip.mp4", 24, 84)
     rows = [("P1", "MARA", "01:00:00:16", "01:00:01:19", "Nobody saw it.", "on")]
-    production = voiced(rows, consent=True, footage=clip)
+    production = voiced(rows, consent=True, footage=clip, match=True)
     report = run_batch(production, crew=Here(production))
     assert report.done == ("P1",), report
+    assert report.planned[-1].steps == ("takes", "timing", "match", "shot", "check", "package")
     (result,) = cue_results(production)
     info = probe(production.out / "P1" / "P1.mp4")
     assert info.frames == 12 + 27 + 12  # the cue with its handles
     assert str(info.start_timecode) == "01:00:00:04"
     assert result.original is not None
     assert (result.original.first, result.original.stop) == (4, 55)
+    matched = next((production.work / "steps").glob("match-*"))
+    assert json.loads((matched / "step.json").read_text("utf-8"))["matched"]
     values = result.values
     assert values["closure_rate"] is not None
     assert values["length"] == pytest.approx(0, abs=0.02)  # spoken faster to fit its cue
