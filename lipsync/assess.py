@@ -241,7 +241,7 @@ def _look(
 ) -> _Pair:
     """One pass over both files, frame by frame, side by side."""
     ours, theirs, between = _Watch(), _Watch(), _Between()
-    for at, (new, old) in enumerate(_side_by_side(video, before)):
+    for at, (new, old) in enumerate(_side_by_side(video, before, track.aspect)):
         if progress is not None:
             progress("looking at the pictures", at + 1, len(track))
         marks = track.landmarks[at] if at < len(track) else None
@@ -271,14 +271,21 @@ def _look(
     )
 
 
-def _side_by_side(video: Path, before: Path | None) -> Iterator[tuple[Picture, Picture | None]]:
+def _side_by_side(
+    video: Path, before: Path | None, aspect: float
+) -> Iterator[tuple[Picture, Picture | None]]:
+    """Pictures of both, with square pixels."""
+    from media.picture import SquarePicture
     from media.video import prefetch, read_pictures
 
-    new = prefetch(read_pictures(video))
+    def pictures(path: Path) -> Iterator[Picture]:
+        for picture in prefetch(read_pictures(path)):
+            yield picture if aspect == 1.0 else SquarePicture(picture, aspect)
+
     if before is None:
-        yield from ((picture, None) for picture in new)
+        yield from ((picture, None) for picture in pictures(video))
         return
-    yield from zip(new, prefetch(read_pictures(before)), strict=False)
+    yield from zip(pictures(video), pictures(before), strict=False)
 
 
 class _Watch:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ Progress = Callable[[str, int, int | None], None]
 
 # Raise when tracking changes, so that old caches are not read.
 _VERSION = 3
+
+# Pixels as near to square as this are square.
+_SQUARE = 0.01
 
 #: Degrees of yaw beyond which a mouth is neither replaced nor taken.
 YAW_LIMIT = 35.0
@@ -63,18 +67,22 @@ def track_faces(
 
     info = probe(path)
     sha = sha256_of(path)
-    kept = cache / f"track-{_key(sha, at)}.npz" if cache is not None else None
+    aspect = float(info.sample_aspect)
+    if abs(aspect - 1) < _SQUARE:
+        aspect = 1.0
+    kept = cache / f"track-{_key(sha, at, aspect)}.npz" if cache is not None else None
     track = _from_cache(kept)
     if track is None:
         track = build_track(
-            prefetch(read_pictures(path)),
+            _squared(prefetch(read_pictures(path)), aspect),
             info.rate,
-            (info.width, info.height),
+            (max(1, round(info.width * aspect)), info.height),
             at=at,
             sha256=sha,
             progress=progress,
             total=info.frames,
         )
+        track = replace(track, aspect=aspect)
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             track.save(kept)
@@ -86,8 +94,19 @@ def track_faces(
     return track
 
 
-def _key(sha: str, at: tuple[float, float] | None) -> str:
-    settings = json.dumps([_VERSION, sha, at])
+def _squared(pictures: Iterator[Picture], aspect: float) -> Iterator[Picture]:
+    """Pictures with square pixels: a squeezed face is not what the network knows."""
+    if aspect == 1.0:
+        yield from pictures
+        return
+    from media.picture import SquarePicture
+
+    for picture in pictures:
+        yield SquarePicture(picture, aspect)
+
+
+def _key(sha: str, at: tuple[float, float] | None, aspect: float) -> str:
+    settings = json.dumps([_VERSION, sha, at, *([] if aspect == 1.0 else [aspect])])
     return hashlib.sha256(settings.encode()).hexdigest()[:24]
 
 

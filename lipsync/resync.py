@@ -318,7 +318,7 @@ def _changed_pictures(work: _Work) -> Iterator[Changed]:
 def _changed_group(
     work: _Work, paster: Paster, group: tuple[Picture, ...], weights: NDArray[np.float32]
 ) -> Iterator[Changed]:
-    from lipsync.crop import crop, crop_transforms
+    from lipsync.crop import crop, crop_transforms, landmarks_in_crop
 
     chosen = [p for p in group if p.index < len(work.usable) and work.usable[p.index]]
     if not chosen:
@@ -327,8 +327,11 @@ def _changed_group(
         return
     landmarks = work.track.landmarks[[p.index for p in chosen]]
     transforms = crop_transforms(landmarks, work.spec)
-    crops = [crop(p, m, work.spec) for p, m in zip(chosen, transforms, strict=True)]
-    patches = _patches(work, chosen, crops, landmarks, transforms)
+    maps = work.track.from_footage(transforms)
+    crops = [crop(p, m, work.spec) for p, m in zip(chosen, maps, strict=True)]
+    inside = landmarks_in_crop(landmarks, transforms)
+    patches = _patches(work, chosen, crops, inside, maps)
+    stored = work.track.in_footage(landmarks)
     at = {p.index: k for k, p in enumerate(chosen)}
     for picture in group:
         k, index = at.get(picture.index), picture.index
@@ -341,8 +344,8 @@ def _changed_group(
         change = paster.change(
             picture,
             patches[k],
-            landmarks[k],
-            transforms[k],
+            stored[k],
+            maps[k],
             weight=float(weights[index]),
             index=index,
             target_crop=crops[k],
@@ -354,19 +357,21 @@ def _patches(
     work: _Work,
     pictures: Sequence[Picture],
     crops: Sequence[NDArray[np.uint8]],
-    landmarks: NDArray[np.float32],
-    transforms: NDArray[np.float32],
+    inside: NDArray[np.float32],
+    maps: NDArray[np.float32],
 ) -> list[MouthPatch]:
-    """New mouths for these pictures; engines that want it see the whole face."""
-    from lipsync.crop import CropSpec, crop, landmarks_in_crop
+    """New mouths for these pictures; engines that want it see the whole face.
+
+    `inside` are landmarks in crop pixels, `maps` take the footage's pixels to the crop.
+    """
+    from lipsync.crop import CropSpec, crop
 
     renderer, indices = work.renderer, [p.index for p in pictures]
-    inside = landmarks_in_crop(landmarks, transforms)
     if not isinstance(renderer, WholeFaceRenderer):
         return renderer.render(indices, np.stack(crops), inside)
     size = CropSpec(renderer.view_size)
     views = []
-    for picture, there, on in zip(pictures, transforms, renderer.views(inside), strict=True):
+    for picture, there, on in zip(pictures, maps, renderer.views(inside), strict=True):
         both = np.vstack([on, (0, 0, 1)]) @ np.vstack([there, (0, 0, 1)])
         views.append(crop(picture, both[:2].astype(np.float32), size))
     return renderer.render_views(indices, np.stack(crops), inside, np.stack(views))

@@ -236,7 +236,8 @@ class MouthStream:
         part, bend = self._choose(seen, at)
         marks = seen.landmarks[at]
         transform = crop_transforms(marks[None], self._model.crop)[0]
-        own = crop(now.picture, transform, self._model.crop)
+        to_crop = self._watch.from_footage(transform)
+        own = crop(now.picture, to_crop, self._model.crop)
         patch = self._artist.draw(part, bend, own, landmarks_in_crop(marks, transform))
         if at and seen.shot[at] != seen.shot[at - 1]:
             self._paster.reset()
@@ -245,8 +246,8 @@ class MouthStream:
         return self._paster.change(
             now.picture,
             patch,
-            marks,
-            transform,
+            self._watch.in_footage(marks),
+            to_crop,
             weight=weight,
             index=now.index,
             target_crop=own,
@@ -311,6 +312,13 @@ class _Follower:
 
     steady = staticmethod(smooth_landmarks)
 
+    @staticmethod
+    def in_footage(landmarks: Floats) -> Floats:
+        """Frames that come by hand have square pixels."""
+        return landmarks
+
+    from_footage = in_footage
+
     def close(self) -> None:
         """Free the models."""
         self._face.close()
@@ -321,6 +329,7 @@ class _Known:
 
     def __init__(self, track: FaceTrack) -> None:
         self._track = track
+        self.in_footage, self.from_footage = track.in_footage, track.from_footage
 
     def look(self, index: int, picture: Pixels | Picture) -> _Waiting:
         """The track's own record of a frame."""

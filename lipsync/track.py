@@ -56,6 +56,8 @@ class FaceTrack:
     - `times` float64[n]: seconds from the first frame, as the container says (frames of
       variable-rate footage are not at i / rate).
     - `sha256`: of the footage.
+    - `aspect`: width of a pixel of the footage over its height. Width and landmarks are
+      in square pixels (`in_footage` gives the footage's own).
     """
 
     rate: FrameRate
@@ -68,6 +70,7 @@ class FaceTrack:
     scale: Floats
     times: NDArray[np.float64]
     sha256: str = ""
+    aspect: float = 1.0
 
     def __post_init__(self) -> None:
         n = len(self.reason)
@@ -89,6 +92,25 @@ class FaceTrack:
         """bool[n]: True where the face was found."""
         return np.asarray(self.reason == Absence.PRESENT)
 
+    def in_footage(self, landmarks: Floats) -> Floats:
+        """Points [..., 3] of the track in pixels of the footage as stored (its pixels may not be
+        square).
+        """
+        if self.aspect == 1.0:
+            return landmarks
+        moved = landmarks.copy()
+        moved[..., 0] = (moved[..., 0] + 0.5) / np.float32(self.aspect) - 0.5
+        return moved
+
+    def from_footage(self, transforms: Floats) -> Floats:
+        """Maps float32[..., 2, 3] that take square pixels, as ones that take the footage's."""
+        if self.aspect == 1.0:
+            return transforms
+        moved = transforms.copy()
+        moved[..., 2] += moved[..., 0] * np.float32(0.5 * self.aspect - 0.5)
+        moved[..., 0] *= np.float32(self.aspect)
+        return moved
+
     def save(self, path: Path) -> None:
         """Write as .npz. Raises `OutputError` when the place cannot be written."""
         from media.files import atomic_path
@@ -99,6 +121,7 @@ class FaceTrack:
             "width": self.width,
             "height": self.height,
             "sha256": self.sha256,
+            "aspect": self.aspect,
         }
         with atomic_path(path, suffix=".npz") as temporary:
             np.savez(

@@ -25,7 +25,7 @@ from media.footage import Frame
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-__all__ = ["Change", "Picture", "painted", "patched"]
+__all__ = ["Change", "Picture", "SquarePicture", "painted", "patched"]
 
 Pixels = NDArray[np.uint8]
 
@@ -141,6 +141,39 @@ class Picture:
         rows, columns = _as_stored((y0, y1, x0, x1), self.stored.height, self.stored.width, quarter)
         rgb = self._convert.part_to_rgb(self.stored, rows, columns)
         self._done = np.ascontiguousarray(np.rot90(rgb, quarter)) if quarter else rgb
+        self._area = (y0, y1, x0, x1)
+
+
+class SquarePicture(Picture):
+    """A picture of anamorphic footage, seen with square pixels.
+
+    `aspect` is the width of a stored pixel over its height. Behaves like the picture made
+    wider (or narrower) by that; `stored` and `index` stay the picture's own.
+    """
+
+    __slots__ = ("_aspect", "_own")
+
+    def __init__(self, own: Picture, aspect: float) -> None:
+        super().__init__(own.index, own.pts, own.stored, own.converter, own.rotation)
+        self._own, self._aspect = own, aspect
+        height, width, _ = own.shape
+        self.shape = (height, max(1, round(width * aspect)), 3)
+
+    def _make(self, y0: int, y1: int, x0: int, x1: int) -> None:
+        import cv2
+
+        # Whole columns of the stored picture, and where the part begins among them.
+        first = max(int(x0 / self._aspect) - 3, 0)
+        last = min(int(np.ceil(x1 / self._aspect)) + 3, self._own.shape[1])
+        part = self._own[y0:y1, first:last]
+        across = 1.0 / self._aspect
+        start = (x0 + 0.5) * across - 0.5 - first
+        matrix = np.array([[across, 0, start], [0, 1, 0]], np.float64)
+        wide = cv2.warpAffine(
+            part, matrix, (x1 - x0, y1 - y0),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        self._done = np.asarray(wide, np.uint8)
         self._area = (y0, y1, x0, x1)
 
 

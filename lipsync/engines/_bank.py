@@ -145,12 +145,13 @@ def _read(source: BankSource, frames: Ints, spec: CropSpec) -> Iterator[dict[str
     points = landmarks_in_crop(landmarks, transforms)[..., :2]
     face = to_face(landmarks, pose).astype(np.float32)
     shapes = lip_shape(landmarks)
+    maps = source.track.from_footage(transforms)
     at = {int(f): i for i, f in enumerate(frames)}
     for seen in prefetch(read_pictures(source.path, int(frames[0]), int(frames[-1]) + 1)):
         i = at.get(seen.index)
         if i is None:
             continue
-        picture = crop(seen, transforms[i], spec)
+        picture = crop(seen, maps[i], spec)
         yield {
             "frame": seen.index,
             "points": points[i],

@@ -309,3 +309,56 @@ def test_a_broken_opening_does_not_decide_who_is_followed(data_dir: Path) -> Non
     track = track_faces(data_dir / "archive_grid_s1" / "sran9s.mpg")
     assert len(track) == 75
     assert track.present[13:].all()
+
+
+def test_anamorphic_faces_are_seen_as_they_look_and_painted_as_they_are_stored(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    import cv2
+
+    face = grid_frames(data_dir, 8)
+    info = synthetic_info("25", 270, 288, sample_aspect=Fraction(4, 3))
+    path = tmp_path / "squeezed.mp4"
+    with FootageWriter(path, info, quality=4) as writer:
+        for i, rgb in enumerate(face):
+            small = cv2.resize(rgb, (270, 288), interpolation=cv2.INTER_AREA)
+            writer.write(Frame(i, Fraction(i, 25), small))
+    track, upright = track_faces(path, cache=tmp_path), _tracked(face, 360, 288)
+    assert (track.width, track.height, track.aspect) == (360, 288, pytest.approx(4 / 3))
+    assert np.abs(track.landmarks[..., :2] - upright.landmarks[..., :2]).mean() < 1.0
+    assert np.abs(lip_shape(track.landmarks) - lip_shape(upright.landmarks))[:, :3].max() < 0.06
+    again = FaceTrack.load(next(tmp_path.glob("track-*.npz")))
+    assert again.aspect == track.aspect
+    out, seen = tmp_path / "out.mov", []
+    own = OwnMouth()
+    real = pipeline._changed_group
+
+    def watched(work, paster, group, weights):  # type: ignore[no-untyped-def]
+        for picture, changes in real(work, paster, group, weights):
+            seen.append((picture.rgb.copy(), painted(picture, changes)))
+            yield picture, changes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_changed_group", watched)
+        resync(path, tone(0.3), TIMING, out, engine=own, cache=tmp_path)
+    assert probe(out).sample_aspect == Fraction(4, 3)
+    assert probe(out).width == 270
+    for i, (before, after) in enumerate(seen):
+        rows, columns = np.nonzero((before != after).any(-1))
+        mouth = upright.landmarks[i, [13, 14], :2].mean(0)
+        assert abs(columns.mean() - mouth[0] * 0.75) < 6
+        assert abs(rows.mean() - mouth[1]) < 12
+
+
+def test_interlaced_footage_is_refused_with_the_remedy(data_dir: Path, tmp_path: Path) -> None:
+    fields = grid_frames(data_dir, 40)
+    rows = np.arange(fields[0].shape[0]) % 2 == 0
+    pictures = []
+    for i in range(20):
+        both = np.roll(fields[2 * i], 6 * i, axis=1)
+        both[rows] = np.roll(fields[2 * i + 1], 6 * i + 3, axis=1)[rows]
+        pictures.append(both)
+    path = write_footage(tmp_path / "fields.mp4", pictures)
+    with pytest.raises(MediaError, match=r"interlaced.*bwdif"):
+        resync(path, tone(0.3), TIMING, tmp_path / "o.mp4", engine=OwnMouth(), cache=tmp_path)
+    assert not (tmp_path / "o.mp4").exists()

@@ -16,7 +16,7 @@ from synthetic import synthetic_frame, synthetic_info, tone
 from media.colour import RgbConverter, planes
 from media.errors import MediaError
 from media.footage import FootageInfo
-from media.picture import patched
+from media.picture import SquarePicture, patched
 from media.video import (
     Change,
     ColourTags,
@@ -257,3 +257,15 @@ def test_an_odd_rate_comes_out_exactly(data_dir: Path, tmp_path: Path) -> None:
 def test_colour_tags_are_numbers(tags: dict[str, object]) -> None:
     with pytest.raises(MediaError, match=r"colour (tag|range)"):
         ColourTags(**tags)  # type: ignore[arg-type]
+
+
+def test_a_square_view_is_the_picture_made_wider(tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", 1, (240, 180))
+    (picture,) = read_pictures(tmp_path / "a.mp4")
+    square = SquarePicture(picture, 4 / 3)
+    assert square.shape == (180, 320, 3)
+    whole = square.rgb.astype(int)
+    wide = cv2.resize(picture.rgb, (320, 180), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(whole - wide).mean() < 1.0
+    part = SquarePicture(picture, 4 / 3)[30:90, 101:202].astype(int)
+    assert np.abs(part - whole[30:90, 101:202]).max() <= 2
