@@ -17,7 +17,6 @@ import numpy as np
 
 from media.errors import ConsentError, MediaError, OutputError, WeightsError
 from media.files import output_error, sha256_of, user_cache_dir
-from studio import consent as consents
 from studio._jobs import DELIVERY_RATE, Progress, licences, quiet, speech_span, tools
 from studio._sources import fingerprint
 from studio.credentials import Statement
@@ -90,9 +89,7 @@ def fit(
     """
     with _folder(out):
         papers = papers or Papers.beside(out)
-        record = consents.check(
-            consent, use="voice-fit", ledger=papers.ledger, person=person, project=project
-        )
+        record = papers.check(consent, use="voice-fit", person=person, project=project)
         voice = _fitted(recordings, record, seed, progress)
         papers.ledger.append(
             "voice.fitted",
@@ -198,8 +195,8 @@ def say(
     from voice.takes import say as speak
 
     _only_wav(out)
-    with delivery(out) as stage:
-        papers = papers or Papers.beside(out)
+    papers = papers or Papers.beside(out)
+    with delivery(out, papers) as stage:
         plain = _plain(text)
         chosen, record = _permitted_voice(voice, plain, consent, project, papers)
         surroundings = _surroundings(match, match_only)
@@ -245,8 +242,8 @@ def say_long(
     from voice.takes import say_pieces
 
     _only_wav(out)
-    with delivery(out) as stage:
-        papers = papers or Papers.beside(out)
+    papers = papers or Papers.beside(out)
+    with delivery(out, papers) as stage:
         plain = _plain(text)
         chosen, record = _permitted_voice(voice, plain, consent, project, papers)
         pieces = say_pieces(
@@ -352,10 +349,9 @@ def _permitted_voice(
             f"the voice in '{which}' does not say whose it is, so nobody can have consented; "
             "fit it again with: wildline fit"
         )
-    record = consents.check(
+    record = papers.check(
         consent,
         use="voice-say",
-        ledger=papers.ledger,
         person=voice.person,
         project=project,
         line=text,

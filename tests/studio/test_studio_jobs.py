@@ -171,6 +171,21 @@ def test_a_fitted_voice_speaks_figures_marked_signed_and_recorded(
     assert (row.project, row.text) == ("The Long Summer", "Dr. King paid $3.50 in 1963.")
 
 
+def test_a_voice_that_is_nobodys_is_refused_on_record(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from media.errors import ConsentError
+    from voice.voice import load_voice, stock_voices
+
+    stock = load_voice(f"stock:{stock_voices()[0]}")
+    replace(stock, name="found", person="").save(tmp_path / "found")
+    with pytest.raises(ConsentError, match="does not say whose it is"):
+        say("We went.", tmp_path / "found", tmp_path / "line.wav", takes=1)
+    (entry,) = read_ledger(tmp_path / "wildline-ledger.jsonl")
+    assert entry.event == "output.refused"
+    assert "does not say whose it is" in entry.facts["reason"]
+
+
 @pytest.mark.slow
 def test_the_same_line_twice_is_the_same_sound(tmp_path: Path) -> None:
     from voice.voice import stock_voices
