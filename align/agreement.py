@@ -41,7 +41,7 @@ _ALIKE = 0.65
 # Words of so many phones tell one text from another, if there are a few of them.
 _LONG, _ENOUGH = 4, 3
 # Heard words that the recogniser is less sure of are not held against the text.
-_SURE = 0.45
+_SURE = 0.6
 # A word that takes no time was made up, and a single phone is soon misheard.
 _LEAST_WORD_S, _LEAST_PHONES = 0.05, 2
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from align.agreement import Added, Agreement
 from align.anchors import divide_script, whole_token
+from align.recording import at_speech_rate
 from align.spread import spread
 from align.text import Script, speakable
 from align.timing import Span, Timing
@@ -199,6 +200,7 @@ def assemble(
     for number, (sound, part) in enumerate(
         zip(recording.cuts([p.piece for p in parts]), parts, strict=True)
     ):
+        sound = at_speech_rate(sound)
         try:
             timing = aligner.align(sound, part.script)
         except AlignError:

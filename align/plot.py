@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from align.recording import at_speech_rate
 from align.timing import Span, Timing
 from media.errors import AlignError
 from media.files import atomic_path
@@ -31,7 +32,6 @@ _WIDTH_IN, _ROW_IN = 13.0, 3.6
 _DPI = 120
 LONGEST_S = _ROW_S * _MOST_ROWS
 """So much of a recording, in seconds, is drawn at most."""
-_RATE = 16_000
 _TOP_HZ = 8000
 _RANGE_DB = 70.0
 _INK, _FAINT, _WAVE = "#1d2330", "#8a93a3", "#3b5b92"
@@ -74,8 +74,6 @@ def _figure(sound: Sound, timing: Timing, title: str, rows: int) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from media.audio import resample
-
     duration = max(timing.duration_s, float(sound.duration_s))
     count = min(rows, max(1, ceil(duration / _ROW_S - 0.1)))
     length = max(duration / count if count < rows else _ROW_S, 0.2)
@@ -112,7 +110,7 @@ def _figure(sound: Sound, timing: Timing, title: str, rows: int) -> Any:
         bottom=0.3 / (_ROW_IN * count + 0.55),
         hspace=0.16,
     )
-    plain = resample(sound, _RATE)
+    plain = at_speech_rate(sound)
     for row in range(count):
         _draw_row(figure, grid[row], plain, timing, row * length, length)
     return figure

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LANGUAGE",
-    "RATE",
     "Heard",
     "Segment",
     "Transcript",
@@ -35,7 +34,6 @@ __all__ = [
 
 LANGUAGE = "en"
 """The one language that the bundled recogniser knows."""
-RATE = 16_000
 # Whisper makes words up when nobody speaks, and is then unsure of them: below the first
 # always, below the second when it also believes that nobody speaks.
 _INVENTED_LOGPROB = -1.6
@@ -180,14 +178,14 @@ def hear(sound: Sound, language: str = LANGUAGE) -> Heard:
     for watching!") in the silence after a clip. Raises `ArchiveError` for a language
     other than English.
     """
-    from media.audio import resample
+    from align.recording import at_speech_rate
 
     if language != LANGUAGE:
         raise ArchiveError(
             f"recordings in '{language}' cannot be transcribed here; put a transcript "
             "(name.txt) beside each recording"
         )
-    segments = segments_of(resample(sound, RATE).samples, language)
+    segments = segments_of(at_speech_rate(sound).samples, language)
     kept = [s for s in segments if s.text.strip() and s.no_speech_prob < _NO_SPEECH]
     if not kept:
         return Heard("", 0.0)

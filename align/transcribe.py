@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from align.agreement import compare
 from align.assemble import Part, Stretch, assemble, plan
-from align.recognise import LANGUAGE, RATE, Segment, Transcript, recognise_piece
-from align.recording import Recording, recording
+from align.recognise import LANGUAGE, Segment, Transcript, recognise_piece
+from align.recording import Recording, at_speech_rate, recording
 from align.text import Script, speakable
 from align.timing import Span, Timing
 from align.vad import (
@@ -110,12 +110,10 @@ def _transcribe(
     language: str = LANGUAGE,
     progress: _Progress | None = None,
 ) -> Transcript:
-    from media.audio import resample
-
     segments: list[Segment] = []
     cuts = source.cuts(heard.pieces)
     for number, ((start, end), sound) in enumerate(zip(heard.pieces, cuts, strict=True)):
-        samples = resample(sound, RATE).samples
+        samples = at_speech_rate(sound).samples
         found = recognise_piece(samples, language, start, end)
         segments += [s for s in found if _spoken(s, heard.spans)]
         if progress is not None:

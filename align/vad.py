@@ -73,14 +73,14 @@ def speech_probability(sound: Sound) -> NDArray[np.float32]:
 
 def probabilities(blocks: Iterable[Sound]) -> NDArray[np.float32]:
     """`speech_probability` of consecutive blocks of `BLOCK_S` seconds (the last may be shorter)."""
-    from media.audio import resample
+    from align.recording import at_speech_rate
 
     state = np.zeros((2, 1, 128), dtype=np.float32)
     before = np.zeros(_CONTEXT, dtype=np.float32)
     rate = np.array(RATE, dtype=np.int64)
     found: list[float] = []
     for block in blocks:
-        part = resample(block, RATE).samples
+        part = at_speech_rate(block).samples
         part = np.pad(part, (0, -len(part) % _FRAME))
         for i in range(0, len(part), _FRAME):
             frame = np.concatenate([before, part[i : i + _FRAME]])[None]

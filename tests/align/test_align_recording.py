@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import synthetic_frames, synthetic_info, tone
 
-from align.recording import recording
+from align.recording import at_speech_rate, recording
 from align.vad import BLOCK_S, probabilities, speech_probability
 from media.audio import Sound, read_sound
 from media.errors import MediaError, NoSoundError
@@ -73,6 +75,34 @@ def test_speech_is_found_alike_in_blocks() -> None:
     sound = Sound(rng.normal(0, 0.05, int(16_000 * (BLOCK_S + 3.3))).astype(np.float32), 16_000)
     blocks = recording(sound).blocks(BLOCK_S)
     assert np.array_equal(speech_probability(sound), probabilities(blocks))
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 22_050, 44_100, 48_000])
+def test_speech_rate_keeps_tones_and_times_and_lets_nothing_fold_back(rate: int) -> None:
+    def tones(at: int) -> np.ndarray:
+        time = np.arange(at) / at
+        return sum(0.2 * np.sin(2 * np.pi * f * time + f) for f in (200, 1000, 3300))
+
+    found = at_speech_rate(Sound(tones(rate).astype(np.float32), rate))
+    assert (found.rate, len(found)) == (16_000, 16_000)
+    assert np.abs(found.samples - tones(16_000))[500:-500].max() < 1e-4
+    if rate > 20_000:
+        high = np.sin(2 * np.pi * 9500 * np.arange(rate) / rate).astype(np.float32)
+        assert np.abs(at_speech_rate(Sound(high, rate)).samples[500:-500]).max() < 1e-4
+
+
+def test_timing_a_file_does_not_load_torch(tmp_path: Path) -> None:
+    """It would take half a gigabyte of the memory that an hour may have."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(48_000), 48_000)
+    code = (
+        "import sys; from pathlib import Path; from align.transcribe import align_file\n"
+        "from media.errors import NoSpeechError\n"
+        "try: align_file(Path(sys.argv[1]), 'We chose to go.', engine='sphinx')\n"
+        "except NoSpeechError: print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.wav")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_what_cannot_be_streamed(tmp_path: Path) -> None:
