@@ -146,7 +146,7 @@ class Guard:
             return PlainTextResponse(_CLOSED, 401), None
         path: str = scope["path"]
         if "token" in query and scope["method"] == "GET":
-            return self._let_in(path, query, role), role
+            return self._let_in(path, query, _cookie(role, headers)), role
         if role == "audience" and not path.startswith(("/audience", "/static/")):
             return PlainTextResponse("this link is for the test screening only\n", 403), None
         if scope["method"] not in _SAFE_METHODS:
@@ -160,8 +160,8 @@ class Guard:
         if bearer.startswith("Bearer "):
             return self._keys.role_of(bearer.removeprefix("Bearer "))
         cookies = _cookies(headers)
-        for role, name in _COOKIES.items():
-            if self._keys.role_of(cookies.get(name, "")) == role:
+        for role in _COOKIES:
+            if self._keys.role_of(cookies.get(_cookie(role, headers), "")) == role:
                 return role
         return None
 
@@ -181,16 +181,21 @@ class Guard:
         return None
 
     @staticmethod
-    def _let_in(path: str, query: dict[str, str], role: Role) -> Response:
+    def _let_in(path: str, query: dict[str, str], cookie: str) -> Response:
         """Move the token from the address into a cookie."""
         rest = urlencode([(k, v) for k, v in query.items() if k != "token"])
         # Only ever a path of this server: "//host" would lead elsewhere.
         place = "/" + path.lstrip("/\\")
-        if role == "audience" and not place.startswith("/audience"):
+        if cookie.startswith(_COOKIES["audience"]) and not place.startswith("/audience"):
             place = "/audience"
         response = RedirectResponse(f"{place}?{rest}" if rest else place, 303)
-        response.set_cookie(_COOKIES[role], query["token"], httponly=True, samesite="strict")
+        response.set_cookie(cookie, query["token"], httponly=True, samesite="strict")
         return response
+
+
+def _cookie(role: Role, headers: Headers) -> str:
+    """The cookie's name, with the port: browsers share cookies between the ports of a host."""
+    return f"{_COOKIES[role]}-{headers.get('host', '').rpartition(':')[2]}"
 
 
 def _cookies(headers: Headers) -> dict[str, str]:

@@ -74,7 +74,7 @@ class Excerpts:
         return self._folder / f"{excerpt.key}.mp4"
 
     def state(self, excerpt: Excerpt) -> tuple[State, str]:
-        """Whether it is there, and why not; asking begins the making."""
+        """Whether it is there, and why not; asking begins the making, also after a failure."""
         path = self.path(excerpt)
         if path.is_file():
             return "ready", ""
@@ -85,7 +85,11 @@ class Excerpts:
         if not job.done():
             return "making", ""
         error = job.exception()
-        return ("failed", str(error)) if error is not None else ("ready", "")
+        if error is None:
+            return "ready", ""
+        with self._lock:
+            self._jobs.pop(path.name, None)  # who asks again tries again
+        return "failed", str(error)
 
     def made(self, excerpt: Excerpt) -> Path:
         """The excerpt, made here and now if need be. Raises `MediaError`, `OutputError`."""

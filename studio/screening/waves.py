@@ -26,7 +26,7 @@ def outline(path: Path) -> dict[str, Any]:
     return _outline(path, stamp_of(path))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _outline(path: Path, stamp: str) -> dict[str, Any]:
     import numpy as np
 

@@ -32,7 +32,7 @@ def test_nothing_is_shown_without_the_token(stranger: TestClient, token: str | N
         assert answer.status_code == 401
         assert "wildline screen" in answer.text
     assert stranger.post("/api/cue/MAR101/decision", json={}).status_code == 401
-    stranger.cookies.set("wildline", f"x{(token or '').encode('ascii', 'ignore').decode()}")
+    stranger.cookies.set("wildline-8760", f"x{(token or '').encode('ascii', 'ignore').decode()}")
     assert stranger.get("/").status_code == 401
 
 
@@ -41,6 +41,7 @@ def test_the_token_moves_from_the_address_into_a_cookie(stranger: TestClient, ke
     assert (first.status_code, first.headers["location"]) == (303, "/cue/MAR101?a=1")
     assert "HttpOnly" in first.headers["set-cookie"]
     assert "SameSite=strict" in first.headers["set-cookie"]
+    assert "wildline-8760=" in first.headers["set-cookie"]  # another port is another room
     for page in PAGES:
         assert stranger.get(page).status_code == 200
     bearer = {"authorization": f"Bearer {keys.editor}"}
