@@ -7,7 +7,8 @@
 `track_faces` follows one face through a clip (a record per frame, faceless ones too);
 `lipsync.crop` and `lip_shape` turn it into steady mouth pictures and lip shapes in numbers;
 `MotionModel` predicts those shapes from timing and sound; a `MouthRenderer` (by name:
-`get_renderer`) makes the mouths; `Paster` lays them back in; `score_lips` measures the result.
+`get_renderer`) makes the mouths; `Paster` lays them back in. `MouthModel.stream` does the same
+with frames as they come. `score_lips` measures lips, `assess` a finished video beside its source.
 """
 
 from __future__ import annotations
@@ -22,12 +23,18 @@ __all__ = [
     "LIP_FEATURES",
     "LipScores",
     "MotionModel",
+    "MouthModel",
     "MouthPatch",
     "MouthRenderer",
+    "MouthStream",
     "PassedStretch",
     "Paster",
+    "PreviewShot",
     "RenderJob",
     "ResyncReport",
+    "Verdict",
+    "WholeFaceRenderer",
+    "assess",
     "crop_transform",
     "engine_names",
     "get_renderer",
@@ -38,6 +45,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "lipsync.assess": ("Verdict", "assess"),
     "lipsync.blend": ("Paster",),
     "lipsync.crop": ("LIP_FEATURES", "CropSpec", "crop_transform", "lip_shape"),
     "lipsync.engines": (
@@ -45,17 +53,21 @@ _HOMES = {
         "MouthPatch",
         "MouthRenderer",
         "RenderJob",
+        "WholeFaceRenderer",
         "engine_names",
         "get_renderer",
     ),
     "lipsync.faces": ("track_faces", "usable_frames"),
     "lipsync.motion": ("MotionModel",),
+    "lipsync.preview": ("PreviewShot",),
     "lipsync.resync": ("PassedStretch", "ResyncReport"),
     "lipsync.score": ("LipScores", "score_lips"),
+    "lipsync.stream": ("MouthModel", "MouthStream"),
     "lipsync.track": ("FaceTrack",),
 }
 
 if TYPE_CHECKING:
+    from lipsync.assess import Verdict, assess
     from lipsync.blend import Paster
     from lipsync.crop import LIP_FEATURES, CropSpec, crop_transform, lip_shape
     from lipsync.engines import (
@@ -63,13 +75,16 @@ if TYPE_CHECKING:
         MouthPatch,
         MouthRenderer,
         RenderJob,
+        WholeFaceRenderer,
         engine_names,
         get_renderer,
     )
     from lipsync.faces import track_faces, usable_frames
     from lipsync.motion import MotionModel
+    from lipsync.preview import PreviewShot
     from lipsync.resync import PassedStretch, ResyncReport
     from lipsync.score import LipScores, score_lips
+    from lipsync.stream import MouthModel, MouthStream
     from lipsync.track import FaceTrack
 
 

@@ -17,11 +17,13 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "Change": "picture",
     "ColourTags": "colour",
     "FootageInfo": "footage",
     "FootageWriter": "writer",
     "Frame": "footage",
     "FrameRate": "time",
+    "Picture": "picture",
     "Sound": "audio",
     "Timecode": "time",
     "at_loudness": "loudness",
@@ -32,6 +34,7 @@ _HOMES = {
     "prefetch": "reader",
     "probe": "reader",
     "read_frames": "reader",
+    "read_pictures": "reader",
     "read_sound": "audio",
     "resample": "audio",
     "rms_dbfs": "loudness",
@@ -41,11 +44,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Change",
     "ColourTags",
     "FootageInfo",
     "FootageWriter",
     "Frame",
     "FrameRate",
+    "Picture",
     "Sound",
     "Timecode",
     "at_loudness",
@@ -56,6 +61,7 @@ __all__ = [
     "prefetch",
     "probe",
     "read_frames",
+    "read_pictures",
     "read_sound",
     "resample",
     "rms_dbfs",
