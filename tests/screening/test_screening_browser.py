@@ -192,6 +192,7 @@ def _decides(page: Any, production: Production) -> None:
     page.keyboard.press("c")
     page.wait_for_selector(".take[data-take='1.1'].circled")
     page.keyboard.press("m")
+    page.evaluate("document.dispatchEvent(new CustomEvent('cues-changed'))")  # the batch goes on
     page.keyboard.type("<i>lovely</i> on the m")
     page.keyboard.press("Enter")
     page.wait_for_selector(".take[data-take='1.1'] .comment")

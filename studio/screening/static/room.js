@@ -247,9 +247,9 @@ async function send(what, body) {
 async function refresh() {
   const answer = await fetch(`/cue/${cue}/panel`);
   if (!answer.ok) return;
-  const comment = $("comment").value;
+  const held = document.activeElement.closest(".take")?.dataset.take;
   panel.innerHTML = await answer.text();
-  $("comment").value = comment;
+  if (held) card(held)?.focus({ preventScroll: true });
   for (const card of panel.querySelectorAll(".take")) card.classList.toggle("now", card.dataset.take === take?.id);
 }
 
