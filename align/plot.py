@@ -188,7 +188,8 @@ def _draw_labels(axis: Any, timing: Timing, start: float, end: float) -> None:
     """Words above, phones below, each in its box."""
     from align.phones import VOWELS
 
-    axis.set_ylim(0, 2)
+    # Remarks have a strip of their own above the words, in every row or in none.
+    axis.set_ylim(0, 2.4 if any(n.duration_s < timing.duration_s for n in timing.notes) else 2)
     axis.set_yticks([])
     for word in _within(timing.words, start, end):
         _box(axis, word, 1.0, 1.0, "#ffffff", start, end)
@@ -201,18 +202,18 @@ def _draw_labels(axis: Any, timing: Timing, start: float, end: float) -> None:
         if note.duration_s < timing.duration_s:
             axis.plot(
                 [max(note.start_s, start), min(note.end_s, end)],
-                [1.96, 1.96],
+                [2.03, 2.03],
                 color=_SURE[0],
                 linewidth=2.5,
                 solid_capstyle="butt",
             )
             axis.text(
                 max(note.start_s, start),
-                1.93,
-                " " + note.label,
-                size=5.5,
+                2.22,
+                note.label,
+                size=6.5,
                 color=_SURE[0],
-                va="top",
+                va="center",
                 ha="left",
                 clip_on=True,
             )
