@@ -50,7 +50,8 @@ class Papers:
     """Where records go, and who signs (None: the configured or the local identity).
 
     `territories` and `media` are where and in what the production will be shown; consent is
-    held to them wherever `check` asks for it.
+    held to them wherever `check` asks for it. `cue` is the number of the cue that is worked
+    on, for records that do not name one themselves.
     """
 
     ledger: Ledger
@@ -58,6 +59,7 @@ class Papers:
     identity: Identity | None = None
     territories: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
+    cue: str = ""
 
     @classmethod
     def beside(
@@ -179,6 +181,7 @@ def publish(
     """
     from studio.certificate import load_identity
 
+    said = said if said.cue else replace(said, cue=papers.cue)
     facts = _facts(target, statement, said)
     made, kind = stage / target.name, statement.kind
     allowed = papers.ledger.append(f"{kind}.made", **facts, content=sha256_of(made))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def test_a_delivery_is_signed_disclosed_and_in_the_ledger(
         "wildline-disclosure.csv",
         "wildline-ledger.jsonl",
     ]
+
+
+def test_the_cue_at_work_is_named_where_the_job_does_not_know_it(
+    make_clip: Callable[[str], Path], tmp_path: Path
+) -> None:
+    target, clip = tmp_path / "line.wav", make_clip("source.wav")
+    papers = replace(Papers.beside(target), cue="7B")
+    with delivery(target) as stage:
+        (stage / target.name).write_bytes(clip.read_bytes())
+        statement = Statement("line", target.name, "c0ffee")
+        publish(stage, target, statement, replace(SAID, cue=""), papers)
+    assert [e.facts["cue"] for e in read_ledger(papers.ledger.path)] == ["7B", "7B"]
+    assert read_rows(papers.sheet)[0].cue == "7B"
 
 
 def test_matroska_gets_its_sidecar_and_an_old_one_goes(
