@@ -45,7 +45,7 @@ _LEAST_PAUSE_S = 0.3
 _FLOOR = 1e-15  # power per Hz of digital silence, -150 dB
 _RANGE_DB = 60.0  # below the whole: what a spectrum is compared down to
 _RUMBLE_HZ = 40.0
-_BAND_SHARE = 10**-4.5  # of the strongest part: what still counts as inside the band
+_BAND_SHARE = 10**-4.0  # of the strongest part: what still counts as inside the band
 
 
 @dataclass(frozen=True, slots=True, eq=False)

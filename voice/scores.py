@@ -64,7 +64,8 @@ def naturalness(sound: Sound) -> float:
     """DNSMOS overall quality, 1..5, of mono sound at any rate; short lines are repeated.
 
     The numbers of the package speechmos, without the second model that it runs beside this one
-    and whose mark nobody reads here: half the time.
+    and whose mark nobody reads here, and with one of the windows over a repeated line, which
+    all hold the same (the first is .02 above their mean): an eighth of the time.
     """
     samples = resample(sound, _RATE).samples
     peak = float(np.abs(samples).max(initial=0.0))
@@ -72,8 +73,8 @@ def naturalness(sound: Sound) -> float:
         return 1.0
     level = np.clip(samples * np.float32(_DNSMOS_LEVEL / peak), -1, 1)
     window = int(_DNSMOS_WINDOW_S * _RATE)
-    while len(level) < window:
-        level = np.append(level, level)
+    if len(level) < window:
+        level = np.resize(level, window)
     last = int(len(level) // _RATE - _DNSMOS_WINDOW_S) + 1
     marks = []
     for start in range(0, last * _RATE, _RATE):

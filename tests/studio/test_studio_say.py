@@ -103,12 +103,12 @@ def test_a_directed_line_sits_in_its_scene_with_a_slate(
 def test_a_long_text_is_one_marked_file(
     voice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speaking, "_BLOCK_S", 6)
+    monkeypatch.setattr(speaking, "_BLOCK_S", 4)
     text = (
         "The harbour was empty when we came back, and nobody had waited for us on the quay.\n\n"
-        "My grandmother worked in that factory for thirty years before it closed, and in all that "
-        "time she never once complained about the noise, the hours, or the pay. She went home "
-        "every evening by the river, and she was never late."
+        "My grandmother worked in that factory for thirty years before it closed down, and in all "
+        "that time she never once complained about the noise, the hours, or the pay. She was "
+        "never late."
     )
     made = say_long(text, voice, tmp_path / "long.wav", slate=Slate(scene="4"))
     sound = read_sound(made.path)

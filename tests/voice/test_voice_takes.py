@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from align.text import speakable
-from media.audio import Sound
+from media.audio import Sound, resample
+from media.bwf import read_bwf
 from media.errors import OutputError, TextError
 from voice.prosody import Prosody
 from voice.scores import clipped_fraction, intelligibility, naturalness, spoken_form
@@ -38,6 +39,12 @@ def test_saved_take_is_48k_24_bit_with_its_timing_beside_it(take, tmp_path):
     assert facts["phones"][-1]["end_s"] <= info.duration
     assert facts["scores"]["wer"] == 0
     assert facts["seed"] == 5
+    assert facts["delivery"]["f0_hz"] == pytest.approx(take.delivery.f0_hz, abs=0.1)
+    assert facts["made"]["attempts"] == 1
+    broadcast = read_bwf(tmp_path / "line.wav")
+    assert broadcast.description == "We chose to go, and we went."
+    assert broadcast.history[0].endswith("T=kokoro")
+    assert broadcast.loudness.integrated_lufs < -10
 
 
 def test_saving_into_a_missing_folder_is_one_line(take, tmp_path):
@@ -94,6 +101,10 @@ def test_merit_puts_words_before_beauty():
     assert clear.merit > pretty.merit
     assert pretty.failed
     assert TakeScores(clipped=0.01).failed
+    assert TakeScores(wer=0.0, duration_error_s=0.03).failed
+    assert not TakeScores(wer=0.0, duration_error_s=-0.02).failed
+    both, one = (TakeScores(wer=0.0, similarity=0.8, similarity_ge2e=g) for g in (0.9, 0.5))
+    assert both.merit > one.merit
 
 
 def test_digits_and_words_agree_before_errors_are_counted():
@@ -105,6 +116,16 @@ def test_silence_is_understood_as_nothing():
     silence = Sound(np.zeros(24_000, np.float32), 24_000)
     assert intelligibility(silence, "We went.").wer > 0.5
     assert naturalness(silence) == 1.0
+
+
+def test_naturalness_is_the_number_of_the_package(take):
+    from speechmos import dnsmos
+
+    twice = np.concatenate((take.sound.samples,) * 8)[: 24_000 * 10]
+    heard = Sound(twice, 24_000)
+    samples = resample(heard, 16_000).samples
+    wanted = dnsmos.run(np.clip(samples * (0.9 / np.abs(samples).max()), -1, 1), 16_000)
+    assert naturalness(heard) == pytest.approx(float(wanted["ovrl_mos"]), abs=2e-3)
 
 
 def test_clipping_is_counted():
