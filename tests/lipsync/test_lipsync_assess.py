@@ -122,6 +122,22 @@ def test_lips_that_say_something_else_are_told(
     assert verdict.result.closure_rate < verdict.source.closure_rate
 
 
+def test_the_face_judged_is_the_one_that_the_source_shows(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With two people in the picture the larger face may be the other one in the result.
+    asked: list[tuple[float, float] | None] = []
+
+    def track_faces(_path: Path, at: tuple[float, float] | None = None, **_: object) -> FaceTrack:
+        asked.append(at)
+        return track_of(MARKS)
+
+    monkeypatch.setattr(lipsync.faces, "track_faces", track_faces)
+    assess(source, LINE, before=source, before_timing=LINE)
+    assert asked[0] is None
+    assert asked[1] == pytest.approx(MARKS[0][:, :2].mean(0) / 200)
+
+
 def test_without_a_source_what_needs_one_is_left_open(source: Path) -> None:
     verdict = assess(source, LINE)
     assert verdict.source is None
