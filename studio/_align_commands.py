@@ -213,7 +213,7 @@ def _align_folder(place: Path, out: Path | None, wishes: _Wishes, plot: Path | N
     folder = place if place.is_dir() else place.parent
     ending = extension_of(wishes.form or "textgrid")
     picture = _picture_ending(plot)
-    goal = _goal_folder(out or folder)
+    goal = _goal_folder(out or folder, place)
     recordings = list(_recordings(place))
     if not recordings:
         raise MediaError(f"there is no recording in '{place}'; name a folder of sounds or footage")
@@ -256,9 +256,9 @@ def _named(error: WildlineError, speech: Path) -> str:
     return line if speech.name in line else f"'{speech}': {line}"
 
 
-def _goal_folder(out: Path) -> Path:
+def _goal_folder(out: Path, place: Path) -> Path:
     if out.suffix and not out.is_dir():
-        raise OutputError(f"'{out}' is one file for many recordings; name a folder with -o")
+        raise OutputError(f"'{place}' is many recordings and '{out}' one file; name a folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
