@@ -319,7 +319,7 @@ class Planner:
         return Step("shot", key, more, units=float(long)), self._faces(who, sources, marks)
 
     def _faces(self, who: str, sources: Sequence[Path], marks: Mapping[str, str]) -> str:
-        key = digest(["faces", _VERSION["faces"], dict(marks), self._weight(_LIPS[:1])])
+        key = digest(["faces", _VERSION["faces"], who, dict(marks), self._weight(_LIPS[:1])])
         settings = {"archive": [str(p) for p in sources]}
         step = Step("faces", key, settings, units=float(len(sources)))
         self.shared.setdefault(step.folder, Job(step.folder, who, (step,)))

@@ -199,11 +199,16 @@ def request_take(
     state = _known(production, cue_id)
     if text is not None and not text.strip():
         raise ProductionError(f"cue {cue_id}: an empty line cannot be spoken; write some words")
+    if timing is not None and (text is not None or seed is not None):
+        raise ProductionError(
+            f"cue {cue_id}: moved words and phones belong to a take that exists; ask for the new "
+            "wording first"
+        )
     place = None if timing is None else _own_timing(production, Path(timing), cue_id)
     if place is not None and state.chosen is None:
         raise ProductionError(f"cue {cue_id} has no take yet whose timing could be moved")
     earlier = read_requests(production).get(cue_id, ())
-    speaks = place is None or text is not None or seed is not None
+    speaks = place is None
     generation = 1 + sum(r.speaks for r in earlier) + speaks
     return add_request(
         production,

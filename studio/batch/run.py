@@ -289,6 +289,14 @@ class _Batch:
             kind = ProvenanceError if outcome.stop == "records" else OutputError
             raise kind(f"stopped at {outcome.job}: {outcome.reason}")
 
+    def note_loss(self, lost: Lost) -> None:
+        """Put on file why a cue will be begun once more."""
+        cue = self.jobs[lost.job].cue
+        if cue is not None:
+            state = CueState.read(self.production, cue.id)
+            why = f"tried again: {lost.reason}"
+            state.became("waiting", why, step="").write(self.production, cue)
+
     def expected(self, job: Job) -> float:
         """Seconds that a job was expected to take."""
         return self._expected[job.id]
@@ -396,6 +404,7 @@ class _Shift:
             self.suspects.add(lost.job)
         self.losses[lost.job] = self.losses.get(lost.job, 0) + 1
         if self.losses[lost.job] < _LOST_AT_MOST:
+            self.batch.note_loss(lost)
             self.waiting.appendleft(lost.job)
             return
         times = self.losses[lost.job]

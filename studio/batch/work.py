@@ -62,12 +62,15 @@ class Outcome:
 def run_job(production: Production, job: Job) -> Outcome:
     """Do all steps of a job that are not done. Returns its outcome; raises nothing but signals."""
     did: list[tuple[str, float, float]] = []
+    again: list[str] = []
     state = CueState()
     try:
         if job.cue is not None:
             state = CueState.read(production, job.cue.id)
             state = state.became("running", steps=job.keys)
-        status, reason, stop = _steps(production, job, state, did)
+        status, reason, stop = _steps(production, job, state, did, again)
+        for words in again:
+            state = state.became("running", f"tried again: {words}")
         if job.cue is not None:
             _note_end(production, job, state, status, reason)
     except OutputError as error:  # the state itself cannot be written
@@ -76,9 +79,16 @@ def run_job(production: Production, job: Job) -> Outcome:
 
 
 def _steps(
-    production: Production, job: Job, state: CueState, did: list[tuple[str, float, float]]
+    production: Production,
+    job: Job,
+    state: CueState,
+    did: list[tuple[str, float, float]],
+    again: list[str],
 ) -> tuple[Status, str, Stop]:
-    """Every step until one does not succeed: (status, reason, whether to stop everything)."""
+    """Every step until one does not succeed: (status, reason, whether to stop everything).
+
+    `did` takes what was done, `again` why a step was tried once more.
+    """
     store = StepStore(production)
     for step in job.steps:
         if store.done(step.folder):
@@ -86,7 +96,7 @@ def _steps(
         if job.cue is not None:
             _note(production, job, state, step.name)
         try:
-            seconds = _with_retries(Bench(production, store, job, step))
+            seconds = _with_retries(Bench(production, store, job, step), again)
         except ConsentError as error:
             return "refused", str(error), ""
         except ProvenanceError as error:
@@ -101,7 +111,7 @@ def _steps(
     return "done", "", ""
 
 
-def _with_retries(bench: Bench) -> float:
+def _with_retries(bench: Bench, again: list[str]) -> float:
     """Make one step; what may pass by itself (no refusal of ours) is tried again."""
     step, cue = bench.step, bench.job.cue
     publish = None
@@ -123,6 +133,7 @@ def _with_retries(bench: Bench) -> float:
             attempt += 1
             if attempt > bench.production.delivery.retries or _disk_is_full(error):
                 raise
+            again.append(f"{WORK_OF[step.name]}: {_words(error)}")
             time.sleep(_BREATH_S * attempt)
 
 
@@ -142,9 +153,12 @@ def _unforeseen(production: Production, job: Job, step: Step, error: Exception) 
     with suppress(OSError):
         trace.parent.mkdir(parents=True, exist_ok=True)
         trace.write_text("".join(traceback.format_exception(error)), "utf-8")
-    words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     tries = production.delivery.retries + 1
-    return f"{WORK_OF[step.name]}: {words} (tried {tries} times; details in {trace})"
+    return f"{WORK_OF[step.name]}: {_words(error)} (tried {tries} times; details in {trace})"
+
+
+def _words(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 # --- what is known of the cue ----------------------------------------------------------------

@@ -16,15 +16,8 @@ from studio.production import Production
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """Certificates of the tests' own, never the user's."""
+    """Certificates of the tests' own, never the user's; one thread, as in a worker."""
     patch = pytest.MonkeyPatch()
     patch.setenv("WILDLINE_HOME", str(tmp_path_factory.mktemp("data")))
     patch.setenv("OMP_NUM_THREADS", "1")

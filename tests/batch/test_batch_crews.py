@@ -55,26 +55,26 @@ def start(production: Production) -> subprocess.Popen[bytes]:
 
 
 def test_killed_again_and_again_it_resumes_and_records_each_cue_once(produce: Produce) -> None:
-    production = produce(rows(12))
+    production = produce(rows(8))
     production.work.mkdir()
     (production.work / "slow").write_text("0.02")
     dice = random.Random(7)
-    for _ in range(5):
+    for _ in range(3):
         process = start(production)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         begun = len(StepStore(production).names())
-        while len(StepStore(production).names()) < begun + 4 and time.monotonic() < deadline:
+        while len(StepStore(production).names()) < begun + 3 and time.monotonic() < deadline:
             time.sleep(0.01)  # let it come to work, then kill it anywhere
         time.sleep(dice.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         process.wait()
     (production.work / "slow").unlink()
     last = start(production)
-    assert last.wait(timeout=120) == 0
+    assert last.wait(timeout=200) == 0
     done, skipped = map(int, (production.folder / "out.txt").read_text().split())
-    assert done + skipped == 12
+    assert done + skipped == 8
     assert skipped > 0  # what was finished before the kills was kept
-    assert delivered(production) == {f"K{n}": 1 for n in range(1, 13)}
+    assert delivered(production) == {f"K{n}": 1 for n in range(1, 9)}
     verify(production.ledger)
     left = [p.name for p in StepStore(production).folder.iterdir() if p.name.startswith(".")]
     assert left == []
@@ -88,7 +88,7 @@ def test_a_batch_that_is_killed_takes_its_workers_with_it(produce: Produce) -> N
     (production.work / "slow").write_text("60")
     process = start(production)
     children: list[psutil.Process] = []
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         children = psutil.Process(process.pid).children(recursive=True)
         if any(p.name.startswith(".making-") for p in StepStore(production).folder.glob(".*")):
@@ -96,7 +96,7 @@ def test_a_batch_that_is_killed_takes_its_workers_with_it(produce: Produce) -> N
         time.sleep(0.05)
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert children
     assert alive == []
 
@@ -114,6 +114,8 @@ def test_a_cue_that_kills_its_worker_is_given_up_and_the_others_are_made(
     assert set(delivered(production)) == {"K1", "K3", "K4", "K5"}
     states = {r.cue.id: (r.status, r.reason) for r in cue_results(production)}
     assert states["K2"] == ("failed", reason)
+    lost = next(r for r in cue_results(production) if r.cue.id == "K3").history
+    assert any("tried again: its worker" in str(line["reason"]) for line in lost)
 
 
 def test_two_batches_do_not_meet(produce: Produce) -> None:
@@ -122,7 +124,7 @@ def test_two_batches_do_not_meet(produce: Produce) -> None:
     (production.work / "slow").write_text("60")
     process = start(production)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not (production.work / "steps").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         with pytest.raises(ProductionError, match="another batch"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,18 @@ def test_the_commands_plan_check_and_show_the_trend(voiced: Produce) -> None:
     assert [s.passed for s in standings] == [None, False, True]
     missing = runner.invoke(app, ["batch", place, "--only", "Q"])
     assert isinstance(missing.exception, ProductionError)
+
+
+def test_what_may_pass_by_itself_is_tried_again_and_told(voiced: Produce) -> None:
+    production = voiced(ROWS[:1])
+    production.out.write_text("in the way for a moment")
+    away = threading.Timer(0.3, production.out.unlink)
+    report = run_batch(production, crew=Here(production, lambda job: away.start()))
+    assert report.done == ("M1",), report
+    history = [str(line["reason"]) for line in cue_results(production)[0].history]
+    assert any("tried again: signing and delivering: " in reason for reason in history)
+    counted = [e.event for e in read_ledger(production.ledger)]
+    assert counted.count("cue.delivered") == 1
 
 
 def test_damaged_states_and_lost_outputs_are_made_good(voiced: Produce) -> None:
