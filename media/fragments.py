@@ -103,8 +103,7 @@ class FragmentWriter:
 
     def _frame(self, picture: Picture, changes: Sequence[Change]) -> VideoFrame:
         width, height = self._size
-        whole = picture.shape[:2] == (height, width) and not picture.rotation
-        if whole and picture.converter.same_colours(self._convert):
+        if picture.shape[:2] == (height, width) and picture.fits(self._convert):
             return patched(picture, changes, self._convert)
         return self._convert.from_rgb(painted(picture, changes)[:height, :width])
 

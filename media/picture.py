@@ -90,6 +90,16 @@ class Picture:
         """The whole picture, uint8[height, width, 3]."""
         return self[0 : self.shape[0], 0 : self.shape[1]]
 
+    def fits(self, convert: RgbConverter) -> bool:
+        """Whether its stored samples can be taken over by a file that `convert` writes for."""
+        form = self.stored.format
+        upright = not self._rotation
+        return bool(
+            upright
+            and not (form.is_rgb or form.has_palette)
+            and self._convert.same_colours(convert)
+        )
+
     def frame(self) -> Frame:
         """The same as a `Frame` (converts the whole picture)."""
         return Frame(self.index, self.pts, self.rgb, self.length)

@@ -134,8 +134,7 @@ class FootageWriter:
                 f"picture {picture.index} is {picture.shape}, but '{self.path}' takes {shape}; "
                 "keep the size of the source"
             )
-        as_stored = not picture.rotation and picture.converter.same_colours(self._convert)
-        if as_stored:
+        if picture.fits(self._convert):
             self._encode(picture.pts, picture.length, patched(picture, changes, self._convert))
             return
         rgb = painted(picture, changes)

@@ -337,3 +337,35 @@ def test_half_precision_draws_nearly_the_same(weights_file: Path) -> None:
             renderer.prepare(job)
         both.append(renderer.render_views(*asked(renderer, [5]))[0].rgb.astype(int))
     assert np.abs(both[0] - both[1]).mean() < 2
+
+
+def test_the_pipeline_hands_over_the_view_that_was_asked_for(
+    weights_file: Path, tmp_path: Path
+) -> None:
+    from types import SimpleNamespace
+
+    from synthetic import synthetic_info
+
+    from lipsync import resync as pipeline
+    from media.video import FootageWriter, Frame, read_pictures
+
+    marks = landmarks(head_mm(9.0), scale=1.3)
+    frame = np.full((300, 320, 3), 40, np.uint8)
+    chin = marks[152, :2].round().astype(int)
+    frame[chin[1] - 4 : chin[1] + 5, chin[0] - 4 : chin[0] + 5] = (250, 250, 250)
+    with FootageWriter(tmp_path / "a.mp4", synthetic_info("25", 320, 300), quality=4) as writer:
+        writer.write(Frame(0, Fraction(0), frame))
+    pictures = list(read_pictures(tmp_path / "a.mp4"))
+    renderer = prepared(weights_file)
+    seen: list[np.ndarray] = []
+    renderer.render_views = lambda _i, _c, _l, views: seen.append(views) or []  # type: ignore
+    to = crop_transform(marks)[None]
+    inside = landmarks_in_crop(marks[None], to)
+    crops = [crop(pictures[0], to[0])]
+    pipeline._patches(SimpleNamespace(renderer=renderer), pictures, crops, inside, to)  # type: ignore
+    (views,) = seen
+    assert views.shape == (1, 96, 96, 3)
+    map_ = renderer.views(inside)[0]
+    want = inside[0, 152, :2] @ map_[:, :2].T + map_[:, 2]
+    bright = np.argwhere(views[0].mean(-1) > 130)[:, ::-1].mean(0)
+    np.testing.assert_allclose(bright, want, atol=1.5)

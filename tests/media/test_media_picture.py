@@ -269,3 +269,25 @@ def test_a_square_view_is_the_picture_made_wider(tmp_path: Path) -> None:
     assert np.abs(whole - wide).mean() < 1.0
     part = SquarePicture(picture, 4 / 3)[30:90, 101:202].astype(int)
     assert np.abs(part - whole[30:90, 101:202]).max() <= 2
+
+
+@pytest.mark.parametrize("pix_fmt", ["rgb24", "gray", "nv12"])
+def test_pictures_that_are_not_three_planes_come_through_with_their_colours(
+    tmp_path: Path, pix_fmt: str
+) -> None:
+    rgb = noisy(1, 160, 120)
+    with av.open(str(tmp_path / "raw.nut"), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, pix_fmt
+        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pix_fmt)
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    info = probe(tmp_path / "raw.nut")
+    (want,) = (f.rgb for f in read_frames(tmp_path / "raw.nut"))
+    (picture,) = read_pictures(tmp_path / "raw.nut")
+    np.testing.assert_array_equal(picture[20:60, 30:90], want[20:60, 30:90])
+    assert picture.thumbnail(80, 60).shape == (60, 80, 3)
+    with FootageWriter(tmp_path / "out.mp4", info, quality=4) as writer:
+        writer.write_changed(picture)
+    (back,) = (f.rgb for f in read_frames(tmp_path / "out.mp4"))
+    assert np.abs(back.astype(int) - want).mean() < 4
+    assert abs(float(back.mean()) - float(want.mean())) < 1.5
