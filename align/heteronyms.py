@@ -102,7 +102,8 @@ _TORN = _set(
 )
 _WOUND_ON = _set("up around down through its his her along back past tight tightly about onto")
 _DOVE_ON = _set("into in under down off for behind headfirst deep straight back toward towards")
-_ADVERB_ENDS = ("ly",)
+# Plurals that stand before nouns: "a sales record", "the sports desert".
+_COMPOUNDING = _set("sales arms sports news goods customs works systems savings rights women men")
 _ADJECTIVE_ENDS = ("al", "ive", "ous", "ful", "ic", "able", "ible", "less", "ary", "ish", "est")
 _ADJECTIVES = _set(
     "new old good bad big small great long short high low first last next own other same final "
@@ -168,13 +169,19 @@ def _verbal(place: _Place) -> bool | None:
         return True
     if prev in _OBJECTS - {"her", "it", "you"} or (prev in _OBJECTS and prev2 in _CAUSING):
         return prev2 in _CAUSING or None
-    if prev in _SUBJECTS:
+    if prev in _SUBJECTS or _asked(place):
         return True
     if prev in _DETERMINERS - _set("that which what") or prev == "of" or prev.endswith("'s"):
         return False
     if prev in _PREPOSITIONS or prev in _BE or prev in _HAVE:
         return False
     return _verbal_by_company(place, prev, prev2, following)
+
+
+def _asked(place: _Place) -> bool:
+    """ "Does anyone object?", "can people use it?": an auxiliary opens, one word between."""
+    opens = place.near(-3) in _ENDS | _set("and but how why where when what")
+    return opens and place.near(-2) in _DO | _MODALS and _is_content(place.near(-1))
 
 
 def _verbal_by_company(place: _Place, prev: str, prev2: str, following: str) -> bool | None:
@@ -186,6 +193,9 @@ def _verbal_by_company(place: _Place, prev: str, prev2: str, following: str) -> 
         return _opens_object(following) or None
     if prev in _set("that which who"):
         return _opens_object(following) or following in _PREPOSITIONS or None
+    many = _plural(prev) and prev not in _COMPOUNDING and not place.word.endswith("s")
+    if many and prev2 in _DETERMINERS | _ENDS and following in _PREPOSITIONS | _ENDS:
+        return True  # "the soldiers desert at night", "muscles contract"
     if prev2 in _DETERMINERS or prev2 in _POSSESSIVES:
         # "the cameras record it", "the witness objects to"; but "the world record".
         agree = _plural(prev) != place.word.endswith("s")
@@ -251,6 +261,8 @@ def _live(place: _Place) -> str | None:
         "went come coming televised streamed streaming perform performing play playing"
     ):
         return ADJ
+    if following == "on" and place.near(2) in _set("television tv radio air stage screen camera"):
+        return ADJ
     return ADJ if prev in _ENDS and following == "from" else VERB
 
 
@@ -309,7 +321,8 @@ def _tear(place: _Place) -> str | None:
 
 def _wound(place: _Place) -> str | None:
     prev, _ = place.before()
-    return PAST if place.near(1) in _WOUND_ON and prev not in _DETERMINERS else None
+    does = prev in _SUBJECTS and _opens_object(place.near(1))
+    return PAST if does or (place.near(1) in _WOUND_ON and prev not in _DETERMINERS) else None
 
 
 def _dove(place: _Place) -> str | None:

@@ -100,6 +100,14 @@ An increase of ten percent. | increase | IH N K R IY S
 They protest against the war. | protest | P R AH T EH S T
 The perfect ending. | perfect | P ER F AH K T
 We need to perfect it. | perfect | P ER F EH K T
+He wound the rope around the post. | wound | W AW N D
+The band played live on television. | live | L AY V
+Does anyone object? | object | AH B JH EH K T
+The soldiers desert at night. | desert | D IH Z ER T
+Muscles contract in the cold. | contract | K AH N T R AE K T
+A sales record for the firm. | record | R EH K ER D
+I never read that letter before yesterday. | read | R EH D
+The strong wind broke the window. | wind | W IH N D
 """
 
 
