@@ -47,6 +47,7 @@ _NOSE_BASE = (2, 98, 327, 1, 4)
 # From there to the middle of the crop, in face coordinates (mm): below the lower lip.
 _TO_CENTRE = np.array([0.0, 34.0, 10.0])
 
+_PIECE = 1024  # frames worked on at once: memory stays flat in the length of the footage
 _EYES = ((33, 133), (362, 263))
 _INNER_PAIRS = ((13, 14), (82, 87), (312, 317))
 _OUTER_LIPS = (
@@ -78,7 +79,7 @@ def crop_transforms(
     """
     size = (spec or CropSpec()).size
     pose = pose or fit_pose(landmarks)
-    nose = np.asarray(landmarks, np.float64)[:, _NOSE_BASE].mean(1)
+    nose = landmarks[:, _NOSE_BASE].astype(np.float64).mean(1)
     centre = nose + pose.scale[:, None] * np.einsum("nij,j->ni", pose.rotation, _TO_CENTRE)
     roll = np.radians(pose.angles[:, 2].astype(np.float64))
     zoom = size / (CROP_MM * pose.scale)
@@ -148,14 +149,20 @@ def lip_shape(landmarks: Floats) -> Floats:
         shape: Floats = lip_shape(landmarks[None])[0]
         return shape
     out = np.full((len(landmarks), len(LIP_FEATURES)), np.nan, np.float32)
-    seen = np.isfinite(landmarks[:, :, 0]).all(1)
-    if not seen.any():
-        return out
+    for first in range(0, len(landmarks), _PIECE):
+        piece = slice(first, first + _PIECE)
+        seen = np.isfinite(landmarks[piece, :, 0]).all(1)
+        if seen.any():
+            out[piece][seen] = _lip_shape(landmarks[piece][seen])
+    return out
+
+
+def _lip_shape(landmarks: Floats) -> Floats:
+    """`lip_shape` of complete rows."""
     if landmarks.shape[-1] == 3:
-        chosen = landmarks[seen]
-        face = to_face(chosen, fit_pose(chosen))
+        face = to_face(landmarks, fit_pose(landmarks))
     else:
-        face = np.pad(landmarks[seen].astype(np.float64), ((0, 0), (0, 0), (0, 1)))
+        face = np.pad(landmarks.astype(np.float64), ((0, 0), (0, 0), (0, 1)))
     left, right = (face[:, pair].mean(1) for pair in _EYES)
     unit = np.linalg.norm(right - left, axis=1)
 
@@ -167,8 +174,7 @@ def lip_shape(landmarks: Floats) -> Floats:
     forward = (0.5 * (left + right) - face[:, (0, 13, 14, 17)].mean(1))[:, 2] / unit
     jaw = (face[:, 152] - face[:, 168])[:, 1] / unit
     measures = (opening, apart(78, 308), apart(61, 291), apart(0, 17), _roundness(face))
-    out[seen] = np.stack([*measures, forward, jaw], axis=1)
-    return out
+    return np.stack([*measures, forward, jaw], axis=1).astype(np.float32)
 
 
 def _roundness(face: NDArray[np.float64]) -> NDArray[np.float64]:

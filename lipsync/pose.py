@@ -63,6 +63,10 @@ class Pose:
     scale: NDArray[np.float64]
     place: NDArray[np.float64]
 
+    def part(self, frames: slice) -> Pose:
+        """The poses of some of the frames."""
+        return Pose(self.rotation[frames], self.scale[frames], self.place[frames])
+
     @property
     def angles(self) -> Floats:
         """float32[n, 3]: yaw, pitch, roll in degrees.
@@ -80,7 +84,7 @@ class Pose:
 def fit_pose(landmarks: Floats) -> Pose:
     """Pose of `landmarks` float[n, 478, 3] (pixels; no NaN)."""
     model, weight = _HEAD[:, 1:4], _HEAD[:, 4] / _HEAD[:, 4].sum()
-    seen = np.asarray(landmarks, np.float64)[:, RIGID]
+    seen = landmarks[:, RIGID].astype(np.float64)  # chosen first: a long clip is not copied whole
     model_mean = weight @ model
     seen_mean = np.einsum("k,nkc->nc", weight, seen)
     a, b = model - model_mean, seen - seen_mean[:, None]

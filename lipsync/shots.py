@@ -26,6 +26,8 @@ _ADAPTIVE_CHANGE = 9.0
 _ADAPTIVE_RATIO = 3.5
 _NEIGHBOURS = 3
 
+_PIECES = 16  # of the mesh, smoothed one after the other
+
 # Window of the smoothing: long enough for the tracker's noise, short enough for a nod.
 _SMOOTH_S = 0.28
 
@@ -283,10 +285,9 @@ def smooth_landmarks(
     out = landmarks.copy()
     poses = []
     for start, stop in _stretches(present, shot):
-        part = landmarks[start:stop].copy()
+        part = out[start:stop]
         part[..., :2] += _tremble(drift[start:stop], rate)[:, None]
-        out[start:stop], pose = _smooth_stretch(part, rate)
-        poses.append(pose)
+        poses.append(_smooth_stretch(part, rate))
     if not poses:
         return out, Pose(np.zeros((0, 3, 3)), np.zeros(0), np.zeros((0, 3))), present
     pose = Pose(
@@ -297,18 +298,28 @@ def smooth_landmarks(
     return out, pose, present
 
 
-def _smooth_stretch(part: Floats, rate: float) -> tuple[Floats, Pose]:
+def _smooth_stretch(part: Floats, rate: float) -> Pose:
+    """Smooth `part` in place; its smoothed pose. A few points at a time: a long take is not
+    held twice over in double precision."""
     raw = fit_pose(part)
-    face = to_face(part, raw)
-    still = np.ones(face.shape[1], bool)
+    still = np.ones(part.shape[1], bool)
     still[list(_MOVED_BY_SPEECH)] = False
-    face[:, still] = _savgol(face[:, still], rate)
+
+    def face_of(points: NDArray[np.intp]) -> NDArray[np.float64]:
+        face = to_face(part[:, points], raw)
+        quiet = still[points]
+        if quiet.any():
+            face[:, quiet] = _savgol(face[:, quiet], rate)
+        return face
+
     rotation, scale = _smooth_rotation(raw.rotation, rate), np.exp(_savgol(np.log(raw.scale), rate))
     # The head turns and grows about the nose, whose place in the picture is known best.
-    nose = part[:, NOSE].mean(1)
-    arm = np.einsum("nij,nj->ni", rotation, face[:, NOSE].mean(1)) * scale[:, None]
-    pose = Pose(rotation, scale, nose - arm)
-    return to_frame(face, pose), pose
+    tip = np.array(NOSE, np.intp)
+    arm = np.einsum("nij,nj->ni", rotation, face_of(tip).mean(1)) * scale[:, None]
+    pose = Pose(rotation, scale, part[:, NOSE].mean(1) - arm)
+    for points in np.array_split(np.arange(part.shape[1]), _PIECES):
+        part[:, points] = to_frame(face_of(points), pose)
+    return pose
 
 
 def _tremble(drift: Floats, rate: float) -> NDArray[np.float64]:

@@ -141,9 +141,9 @@ def _read(source: BankSource, frames: Ints, spec: CropSpec) -> Iterator[dict[str
         return
     landmarks = source.track.landmarks[frames]
     pose = fit_pose(landmarks)
+    angles = pose.angles
     transforms = crop_transforms(landmarks, spec, pose)
     points = landmarks_in_crop(landmarks, transforms)[..., :2]
-    face = to_face(landmarks, pose).astype(np.float32)
     shapes = lip_shape(landmarks)
     maps = source.track.from_footage(transforms)
     at = {int(f): i for i, f in enumerate(frames)}
@@ -151,13 +151,13 @@ def _read(source: BankSource, frames: Ints, spec: CropSpec) -> Iterator[dict[str
         i = at.get(seen.index)
         if i is None:
             continue
-        picture = crop(seen, maps[i], spec)
+        picture, one = crop(seen, maps[i], spec), slice(i, i + 1)
         yield {
             "frame": seen.index,
             "points": points[i],
-            "face": face[i],
+            "face": to_face(landmarks[one], pose.part(one))[0].astype(np.float32),
             "shape": shapes[i],
-            "pose": pose.angles[i],
+            "pose": angles[i],
             "scale": source.track.scale[frames[i]],
             **_describe(picture),
         }
