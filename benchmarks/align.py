@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -99,9 +99,9 @@ def inner(spans: tuple[Span, ...]) -> list[float]:
     return known
 
 
-def grid(data: Path) -> Iterator[Case]:
-    """GRID clips and their word times."""
-    for path in sorted((data / "archive_grid_s1").glob("*.mpg")):
+def grid(data: Path, every: int) -> Iterator[Case]:
+    """GRID clips and their word times, one in `every`."""
+    for path in sorted((data / "archive_grid_s1").glob("*.mpg"))[::every]:
         rows = [r.split() for r in path.with_suffix(".align").read_text().splitlines()]
         known = [(int(a) / 25000, int(b) / 25000, w) for a, b, w in rows if w not in ("sil", "sp")]
         script = speakable(" ".join(w for _, _, w in known))
@@ -335,6 +335,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", default=["grid", "hand", "synth"])
     parser.add_argument("--wears", nargs="+", choices=WEARS, default=list(WEARS))
     parser.add_argument("--engines", nargs="+", default=["stock", "sphinx", "nnet", "default"])
+    parser.add_argument("--every", type=int, default=1, help="of GRID's worn clips, one in this")
     parser.add_argument("--keep", type=Path, help="folder; rows in it are not measured again")
     return parser.parse_args()
 
@@ -350,26 +351,27 @@ def main() -> None:
         f"{'bias':>6}  % within 10/20/25/50 {'lost':>8} {'RTF':>6} {'/stock':>6} {'/clean':>6}"
     )
     for name in options.sets:
-        if name != "synth" and options.data is None:
-            continue
-        made: list[Case] = []
+        if name == "synth" or options.data is not None:
+            for wear in options.wears:
+                cases = partial(worn_cases, name, wear, options)
+                for engine in options.engines:
+                    table.score(name, wear, engine, cases)
+                    table.show(name, wear, engine)
 
-        def cases(name: str = name, made: list[Case] = made) -> list[Case]:
-            if not made:
-                sets = {"grid": grid, "hand": hand_labelled}
-                source = sets[name](Path(options.data)) if name in sets else None
-                made.extend(source if source is not None else synthesised(options.keep))
-            return made
 
-        for wear in options.wears:
+@cache
+def clean_cases(name: str, data: Path | None, keep: Path | None, every: int) -> list[Case]:
+    """A set as it is."""
+    if name == "synth":
+        return list(synthesised(keep))
+    return list(grid(data, every) if name == "grid" else hand_labelled(data))
 
-            def worn(wear: str = wear, cases: Callable[[], list[Case]] = cases) -> list[Case]:
-                change = WEARS[wear]
-                return [Case(change(c.sound), c.script, c.words, c.phones) for c in cases()]
 
-            for engine in options.engines:
-                table.score(name, wear, engine, worn)
-                table.show(name, wear, engine)
+def worn_cases(name: str, wear: str, options: argparse.Namespace) -> list[Case]:
+    """A set through one wear; of GRID's worn clips one in `--every`."""
+    every = 1 if wear == "clean" else options.every
+    cases = clean_cases(name, options.data, options.keep, every)
+    return [Case(WEARS[wear](c.sound), c.script, c.words, c.phones) for c in cases]
 
 
 if __name__ == "__main__":

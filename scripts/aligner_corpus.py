@@ -40,7 +40,8 @@ _SURE = -0.35
 class Clip:
     """Speech and its phones: `samples` float32 at 16 kHz; `spans` float64 [phones, 2] in
     seconds; `phones` int64 [phones], classes of the network; `words` the pronunciation of
-    each word, phones joined by spaces; `variants` all pronunciations of each word.
+    each word, phones joined by spaces; `variants` all pronunciations of each word. `known`
+    are the times of synthesised speech; `coarse` times are right to about 30 ms.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Clip:
     words: tuple[str, ...]
     variants: tuple[tuple[str, ...], ...]
     known: bool
+    coarse: bool = False
 
     @property
     def seconds(self) -> float:
@@ -68,6 +70,7 @@ def save_clip(clip: Clip, path: Path) -> None:
             words=np.array(clip.words),
             variants=np.array(["|".join(v) for v in clip.variants]),
             known=clip.known,
+            coarse=clip.coarse,
         )
 
 
@@ -82,6 +85,7 @@ def load_clip(path: Path) -> Clip:
             tuple(map(str, data["words"])),
             tuple(tuple(str(v).split("|")) for v in data["variants"]),
             bool(data["known"]),
+            "coarse" in data and bool(data["coarse"]),
         )
 
 
@@ -165,13 +169,16 @@ def _salad(vocabulary: list[str], rng: np.random.Generator) -> str:
 
 
 def training_packs(folder: Path) -> dict[str, np.ndarray]:
-    """Voice packs that no test voice is blended from: name -> style float32 [256]."""
+    """Voice packs in none of the benchmark's five voices: name -> style float32 [256]."""
     import tomllib
 
+    from voice.voice import stock_voices
+
     card = tomllib.loads((Path("voice") / "data" / "styles.toml").read_text("utf-8"))
-    styles = card["styles"]
-    tested = [styles[round(i * (len(styles) - 1) / 4)] for i in range(5)]
-    kept_out = {pack for style in tested for pack in style["packs"]}
+    blends = {style["name"]: style["packs"] for style in card["styles"]}
+    names = stock_voices()
+    tested = [names[round(i * (len(names) - 1) / 4)] for i in range(5)]
+    kept_out = {pack for name in tested for pack in blends.get(name, [name])}
     return {
         f.stem: np.fromfile(f, np.float32).reshape(-1, 256)[60:120].mean(0)
         for f in sorted(folder.glob("*.bin"))
@@ -254,12 +261,17 @@ def _asterisk(folder: Path) -> Iterator[tuple[Path, str]]:
                 yield path, text.strip()
 
 
-def read_recordings(kind: str, folder: Path, cache: Path, longest_s: float = 12.0) -> None:
-    """Every recording of a corpus as an untimed clip in `cache`."""
+def read_recordings(
+    kind: str, folder: Path, cache: Path, unwritten: int, longest_s: float = 12.0
+) -> None:
+    """The recordings of a corpus as untimed clips in `cache`; of those without a text, the
+    first `unwritten` are transcribed.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     for path, text in recorded_texts(kind, folder):
         target = cache / f"{kind}-{path.stem}.npz"
-        if target.exists():
+        unwritten -= not text
+        if target.exists() or (not text and unwritten < 0):
             continue
         try:
             sound = read_sound(path)

@@ -1,8 +1,9 @@
 """Training clips labelled by the aligner itself, and the numbers found after training.
 
-`labelled` aligns recordings (their times are unknown) and leaves out those that it cannot
-follow; `smoothed` takes the 25 ms grid out of synthesised ones; `tuned` chooses the weights
-of the search and calibrates the confidence on voices that were not trained on.
+`roughly_labelled` gives recordings PocketSphinx's times to begin with, `labelled` those of a
+trained network, without the recordings that it cannot follow; `smoothed` takes the 25 ms grid
+out of synthesised ones; `tuned` chooses the weights of the search and calibrates the
+confidence on voices that were not trained on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from aligner_corpus import RATE, Clip
 
 from align.engines._network import PHONES, Network, Tuning
 from align.engines.nnet import Heard, Placed, hear, joined, place
+from align.engines.sphinx import phones_in
 from media.audio import Sound
 
 _NUMBER = {phone: number for number, phone in enumerate(PHONES)}
@@ -41,7 +43,20 @@ def labelled(clips: Sequence[Clip], network: Network) -> list[Clip]:
             print(f"left out: {clip.name}: cannot be followed")
             continue
         numbers = np.array([_NUMBER[p.phone] for p in phones], np.int64)
-        kept.append(replace(clip, spans=_spans(phones, clip.seconds), phones=numbers))
+        spans = _spans(phones, clip.seconds)
+        kept.append(replace(clip, spans=spans, phones=numbers, coarse=False))
+    return kept
+
+
+def roughly_labelled(clips: Sequence[Clip]) -> list[Clip]:
+    """The clips with PocketSphinx's times, to begin with: right to about 30 ms."""
+    kept: list[Clip] = []
+    for clip in clips:
+        found = phones_in(Sound(clip.samples, RATE), clip.variants)
+        if found is not None:
+            numbers = np.array([_NUMBER[p.label] for _, p in found], np.int64)
+            spans = np.array([(p.start_s, p.end_s) for _, p in found])
+            kept.append(replace(clip, spans=spans, phones=numbers, coarse=True))
     return kept
 
 

@@ -28,6 +28,9 @@ DILATIONS = (1, 2, 4, 8, 1, 2, 4, 8, 16, 1)
 # The boundary head is told a Gaussian of this width about each boundary.
 BOUNDARY_SPREAD_S = 0.006
 BOUNDARY_WEIGHT = 1.0
+KNOWN_WEIGHT = 3.0
+# Of coarse labels, frames this near to an edge are not learnt.
+COARSE_S = 0.03
 
 
 class Normed(torch.nn.Module):
@@ -104,21 +107,31 @@ def write_weights(
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """`x` [batch, 2 * BANDS, n]; `phones` int64 [batch, n], -1 unknown; `edges` [batch, 2 n]."""
+    """`x` [batch, 2 * BANDS, n]; `phones` int64 [batch, n], `edges` [batch, 2 n]; -1 is
+    unknown in both."""
 
     x: torch.Tensor
     phones: torch.Tensor
     edges: torch.Tensor
 
 
-def targets(spans: np.ndarray, phones: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """(class of each frame int64 [rows], boundary chance float32 [2 rows]) of phones in time."""
+def targets(
+    spans: np.ndarray, phones: np.ndarray, rows: int, *, coarse: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """(class of each frame int64 [rows], boundary chance float32 [2 rows]) of phones in time.
+
+    `coarse` times say nothing of boundaries, nor of the frames beside them: -1.
+    """
     classes = np.zeros(rows, np.int64)
     middles = (np.arange(rows) + 0.5) * FRAME_S
     if len(spans):
         owner = np.searchsorted(spans[:, 0], middles, side="right") - 1
         inside = (owner >= 0) & (middles < spans[np.maximum(owner, 0), 1])
         classes[inside] = phones[owner[inside]]
+    if coarse:
+        near = np.abs(middles[:, None] - spans.reshape(1, -1)).min(axis=1, initial=1.0)
+        classes[near < COARSE_S] = -1
+        return classes, np.full(2 * rows, -1.0, np.float32)
     centres = (np.arange(2 * rows) + 0.5) * FINE_S
     chance = np.zeros(2 * rows, np.float32)
     for edge in np.unique(spans.round(4)):
@@ -147,7 +160,7 @@ def example(
     rows = round(seconds / FRAME_S)
     moved = spans - start / RATE
     held = (moved[:, 1] > 0) & (moved[:, 0] < seconds)
-    classes, chance = targets(moved[held], clip.phones[held], rows)
+    classes, chance = targets(moved[held], clip.phones[held], rows, coarse=clip.coarse)
     return features(window * np.float32(rng.uniform(0.1, 1.0)))[:rows], classes, chance
 
 
@@ -155,7 +168,8 @@ def batches(
     clips: Sequence[Clip], size: int, seconds: float, rng: np.random.Generator
 ) -> Iterator[Batch]:
     """Endless random batches."""
-    weights = np.array([c.seconds for c in clips])
+    # Times that are known are worth more than times that were found.
+    weights = np.array([c.seconds * (KNOWN_WEIGHT if c.known else 1.0) for c in clips])
     while True:
         chosen = [clips[i] for i in rng.choice(len(clips), 4 * size, p=weights / weights.sum())]
         made = [example(chosen, seconds, rng) for _ in range(size)]
@@ -173,44 +187,44 @@ def loss_of(net: Net, batch: Batch) -> tuple[torch.Tensor, float]:
         out = net(batch.x)
     out = out.float()
     classes, edges = out[:, :-2], out[:, -2:].transpose(1, 2).flatten(1)
-    spoken = functional.cross_entropy(classes, batch.phones, label_smoothing=0.02)
-    boundary = functional.binary_cross_entropy_with_logits(edges, batch.edges)
-    right = (classes.detach().argmax(1) == batch.phones).float().mean()
-    return spoken + BOUNDARY_WEIGHT * boundary, float(right)
+    known = batch.phones >= 0
+    spoken = functional.cross_entropy(classes, batch.phones, label_smoothing=0.02, ignore_index=-1)
+    told = batch.edges >= 0
+    boundary = functional.binary_cross_entropy_with_logits(edges[told], batch.edges[told])
+    right = (classes.detach().argmax(1) == batch.phones)[known].float().mean()
+    # Where no clip of the batch knows its boundaries there is nothing to learn of them.
+    total = spoken + BOUNDARY_WEIGHT * boundary if bool(told.any()) else spoken
+    return total, float(right)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to train; `minutes` is the most wall-clock time it may take."""
+    """How long and how fast to train."""
 
     steps: int
-    batch: int = 12
+    batch: int = 8
     seconds: float = 4.0
     rate: float = 2e-3
-    minutes: float = 1e9
 
 
 def train(net: Net, clips: Sequence[Clip], plan: Plan, seed: int) -> Net:
-    """Train `net` in place; returns the running mean of its weights (decay 0.998).
+    """Train `net` in place; returns the running mean of its weights (decay 0.99).
 
-    AdamW, one cycle: linear warm-up over 5 %, cosine to zero. The cycle follows the steps
-    or, where that is shorter, the time.
+    AdamW, one cycle: linear warm-up over 40 steps, cosine to zero.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     mean = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
     )
     optimiser = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=0.01)
     source, began = batches(clips, plan.batch, plan.seconds, rng), time.monotonic()
     heard: list[tuple[float, float]] = []
     net.train()
     for step in range(plan.steps):
-        done = max(step / plan.steps, (time.monotonic() - began) / 60 / plan.minutes)
-        if done >= 1:
-            break
+        pace = min((step + 1) / 40, 1.0) * 0.5 * (1 + np.cos(np.pi * step / plan.steps))
         for group in optimiser.param_groups:
-            group["lr"] = plan.rate * min(step / 60, 1.0) * 0.5 * (1 + np.cos(np.pi * done))
+            group["lr"] = plan.rate * pace
         loss, right = loss_of(net, next(source))
         optimiser.zero_grad()
         loss.backward()
@@ -218,8 +232,11 @@ def train(net: Net, clips: Sequence[Clip], plan: Plan, seed: int) -> Net:
         optimiser.step()
         mean.update_parameters(net)
         heard.append((float(loss.detach()), right))
-        if step % 50 == 49:
-            shown = np.mean(heard[-50:], axis=0)
+        if step % 25 == 24:
+            shown = np.mean(heard[-25:], axis=0)
             took = time.monotonic() - began
-            print(f"step {step + 1:5} loss {shown[0]:.3f} frames {shown[1]:.3f} {took:5.0f} s")
+            print(
+                f"step {step + 1:5} loss {shown[0]:.3f} frames {shown[1]:.3f} {took:5.0f} s",
+                flush=True,
+            )
     return mean.module.eval()

@@ -101,7 +101,7 @@ class Draw:
     """How often each kind of wear is drawn."""
 
     noise: float = 0.5
-    room: float = 0.3
+    room: float = 0.4
     telephone: float = 0.2
     low_pass: float = 0.1
     tilt: float = 0.3
@@ -118,7 +118,7 @@ def worn(
     if rng.random() < odds.tilt:
         out = tilted(out, rng.uniform(-0.7, 0.7))
     if rng.random() < odds.room:
-        response = room(rng.uniform(0.15, 0.7), rng.uniform(-3, 12), RATE, rng)
+        response = room(rng.uniform(0.15, 0.75), rng.uniform(-3, 10), RATE, rng)
         out = in_room(out, response)
     if rng.random() < odds.noise:
         noise = coloured_noise(len(out), rng.choice([0.0, 0.0, 0.5, 1.0, 2.0]), rng)

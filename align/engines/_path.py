@@ -97,12 +97,17 @@ def build_graph(words: Sequence[Sequence[str]]) -> Graph:
 
 
 def best_path(
-    graph: Graph, scores: Floats, boundary: Floats, pause_cost: float
+    graph: Graph,
+    scores: Floats,
+    boundary: Floats,
+    pause_cost: float,
+    leash: Floats | None = None,
 ) -> tuple[list[Step], float] | None:
     """The best way and its mean score per frame, or None when the sound is too short.
 
     `scores` float32 [n, 40] are log scores of the classes, `boundary` float32 [n] the log
-    odds that a boundary lies where frame t begins; changing state at t earns them.
+    odds that a boundary lies where frame t begins; changing state at t earns them. `leash`
+    float32 [n, words + 1] is what each word costs in each frame (the last column, pauses).
     """
     frames, states, words = len(scores), len(graph), len(graph.ends)
     if frames < graph.shortest:
@@ -135,6 +140,8 @@ def best_path(
         from_pause[t] = np.packbits(paused >= entry)
         chosen[t] = best
         reach[:-1] = np.where(moves, came, stay) + scores[t][graph.phone]
+        if leash is not None:
+            reach[:-1] -= leash[t][graph.word]
     last = max((*graph.ends[-1], graph.pauses[-1]), key=lambda s: float(reach[s]))
     if reach[last] <= 0.5 * _NEVER:
         return None

@@ -1,9 +1,10 @@
-"""The default: the learned aligner, and a second opinion where it is unsure.
+"""The default: the learned aligner, led by a second one.
 
-Words that the network is sure of are taken as they are. Where any word of a sound is
-doubtful, the other engines align the sound too: agreement raises the confidence of a word,
-disagreement lowers it below `DOUBTFUL`, so that whoever reads the timing can flag the word.
-The times are the learned aligner's, except where it lost the words and another did not.
+PocketSphinx places the words first; the network then searches near them (leaving them costs
+log score, so that a guide that is wrong is overruled) and sets every boundary. Where the two
+still disagree about a word that the network doubts, its confidence falls below `DOUBTFUL`, so
+that whoever reads the timing can flag the word; agreement raises it. Where one engine loses
+the words, the other's times stand.
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ from align.engines.nnet import NnetAligner
 from align.engines.sphinx import SphinxAligner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from align.engines import Aligner
     from align.text import Script
     from align.timing import Span, Timing
     from media.audio import Sound
 
-__all__ = ["DOUBTFUL", "CombinedAligner"]
+__all__ = ["DOUBTFUL", "CombinedAligner", "compared"]
 
 DOUBTFUL = 0.5
 """A word whose confidence is below this deserves a look."""
@@ -32,30 +31,40 @@ _LOST = "spread"
 
 
 class CombinedAligner:
-    """`first` decides; `others` are asked about sounds with a doubtful word."""
+    """`guide` leads, `first` decides. Any aligner may be the guide."""
 
     name = "default"
 
-    def __init__(
-        self, first: Aligner | None = None, others: Sequence[Aligner] | None = None
-    ) -> None:
-        self.first: Aligner = NnetAligner() if first is None else first
-        self.others: tuple[Aligner, ...] = (SphinxAligner(),) if others is None else tuple(others)
+    def __init__(self, first: NnetAligner | None = None, guide: Aligner | None = None) -> None:
+        self.first = NnetAligner() if first is None else first
+        self.guide: Aligner = SphinxAligner() if guide is None else guide
 
     def align(self, sound: Sound, script: Script) -> Timing:
         """Time `script` in `sound`; raises `AlignError` when the words cannot fit."""
-        timing = self.first.align(sound, script)
-        if timing.engine != _LOST and all(w.confidence >= DOUBTFUL for w in timing.words):
-            return timing
-        second = [t for t in (a.align(sound, script) for a in self.others) if t.engine != _LOST]
+        led = self.guide.align(sound, script)
+        lost = led.engine == _LOST
+        windows = None if lost else _windows(led, script)
+        timing = self.first.align_near(sound, script, windows)
         if timing.engine == _LOST:
-            return second[0] if second else timing
-        return compared(timing, second) if second else timing
+            return led
+        return timing if lost else compared(timing, led)
 
 
-def compared(timing: Timing, second: Sequence[Timing]) -> Timing:
-    """`timing` with the confidence of its doubtful words judged by `second`."""
-    words = [_judged(index, word, second) for index, word in enumerate(timing.words)]
+def _windows(timing: Timing, script: Script) -> list[tuple[float, float]] | None:
+    """Where each spoken word lies; those of one written word share its place."""
+    runs = script.written_words()
+    if len(runs) != len(timing.words):
+        return None
+    return [
+        (word.start_s, word.end_s)
+        for (first, last), word in zip(runs, timing.words, strict=True)
+        for _ in range(first, last)
+    ]
+
+
+def compared(timing: Timing, other: Timing) -> Timing:
+    """`timing` with the confidence of its doubtful words judged by `other`."""
+    words = [_judged(index, word, other) for index, word in enumerate(timing.words)]
     phones = list(timing.phones)
     for old, new in zip(timing.words, words, strict=True):
         if new.confidence < old.confidence:
@@ -63,18 +72,17 @@ def compared(timing: Timing, second: Sequence[Timing]) -> Timing:
                 if old.start_s <= phone.middle_s < old.end_s:
                     sure = min(phone.confidence, new.confidence)
                     phones[index] = replace(phone, confidence=sure)
-    names = "+".join([timing.engine, *(t.engine for t in second)])
-    return replace(timing, words=tuple(words), phones=tuple(phones), engine=names)
+    name = f"{timing.engine}+{other.engine}"
+    return replace(timing, words=tuple(words), phones=tuple(phones), engine=name)
 
 
-def _judged(index: int, word: Span, second: Sequence[Timing]) -> Span:
-    """A doubtful word, more sure if any other engine puts it there, less if none does."""
+def _judged(index: int, word: Span, other: Timing) -> Span:
+    """A doubtful word, more sure if the other engine puts it there, less if not."""
     if word.confidence >= DOUBTFUL:
         return word
-    there = [t.words[index] for t in second if index < len(t.words)]
-    agreed = any(
-        abs(o.start_s - word.start_s) <= _AGREE_S and abs(o.end_s - word.end_s) <= _AGREE_S
-        for o in there
+    there = other.words[index] if index < len(other.words) else None
+    agreed = there is not None and (
+        abs(there.start_s - word.start_s) <= _AGREE_S and abs(there.end_s - word.end_s) <= _AGREE_S
     )
     confidence = 0.5 * (word.confidence + _AGREED) if agreed else min(word.confidence, _DISAGREED)
     return replace(word, confidence=confidence)

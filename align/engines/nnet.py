@@ -43,6 +43,9 @@ __all__ = ["Heard", "NnetAligner", "Placed", "hear", "joined", "place"]
 # Below this a pause between words is the slack of the grid: its neighbours share it.
 _LEAST_PAUSE_S = 0.03
 _LEAST_PHONE_S = 0.005
+# For each second that a word leaves its guide it costs so much log score a
+# frame, up to a limit, so that a guide that is quite wrong can be overruled.
+_LEASH_COST, _LEASH_LIMIT = 60.0, 3.0
 _REACH_S, _SPREAD_S = 0.025, 0.015
 # Stops keep the silence of their closure.
 _STOPS = frozenset("PTKBDG") | {"CH", "JH"}
@@ -79,10 +82,16 @@ def hear(sound: Sound, network: Network) -> Heard:
     return Heard(*network(features(resample(sound, RATE).samples)))
 
 
-def place(heard: Heard, words: Sequence[Sequence[str]], network: Network) -> list[Placed] | None:
+def place(
+    heard: Heard,
+    words: Sequence[Sequence[str]],
+    network: Network,
+    guide: Sequence[tuple[float, float]] | None = None,
+) -> list[Placed] | None:
     """The phones of `words` (pronunciations, phones joined by spaces) in `heard`.
 
-    None when there are more phones than frames.
+    `guide` is where another aligner puts each word, in seconds: to leave it costs more the
+    farther it leads. None when there are more phones than frames.
     """
     tuning = network.tuning
     scores = heard.posteriors - tuning.prior * network.weights["log_prior"]
@@ -90,7 +99,8 @@ def place(heard: Heard, words: Sequence[Sequence[str]], network: Network) -> lis
     # Frame t begins between the analyses 2 t - 1 and 2 t.
     edge = np.zeros(len(scores), np.float32)
     edge[1:] = np.maximum(fine[1:-1:2], fine[2::2])
-    found = best_path(build_graph(words), scores, tuning.boundary * edge, tuning.pause)
+    leash = None if guide is None else _leash(guide, len(scores))
+    found = best_path(build_graph(words), scores, tuning.boundary * edge, tuning.pause, leash)
     if found is None:
         return None
     steps = found[0]
@@ -101,6 +111,15 @@ def place(heard: Heard, words: Sequence[Sequence[str]], network: Network) -> lis
         for s, (a, b) in zip(steps, pairwise(edges), strict=True)
         if s.phone != SILENCE
     ]
+
+
+def _leash(guide: Sequence[tuple[float, float]], frames: int) -> Floats:
+    """What each word costs in each frame: float32 [frames, words + 1], 0 for pauses."""
+    times = (np.arange(frames)[:, None] + 0.5) * FRAME_S
+    starts, ends = np.array(guide).T
+    away = np.maximum(np.maximum(starts - times, times - ends), 0.0)
+    cost = np.minimum(_LEASH_COST * away, _LEASH_LIMIT)
+    return np.pad(cost, ((0, 0), (0, 1))).astype(np.float32)
 
 
 def _score(heard: Heard, step: Step, best: Floats) -> float:
@@ -189,10 +208,16 @@ class NnetAligner:
         (`engine` is then "spread"). Raises `AlignError` when the words could not be spoken
         in so short a sound.
         """
+        return self.align_near(sound, script, None)
+
+    def align_near(
+        self, sound: Sound, script: Script, guide: Sequence[tuple[float, float]] | None
+    ) -> Timing:
+        """The same with a `guide`: where another aligner puts each spoken word (seconds)."""
         duration = float(sound.duration_s)
         check_fits(script, duration)
         network = load_network(self._weights or aligner_path())
-        phones = place(hear(sound, network), pronunciations(script), network)
+        phones = place(hear(sound, network), pronunciations(script), network, guide)
         if phones is None:
             from align.spread import spread
 

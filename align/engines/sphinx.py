@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from align.text import Script
     from media.audio import Sound
 
-__all__ = ["FASTEST_PHONES_PER_S", "SphinxAligner", "check_fits"]
+__all__ = ["FASTEST_PHONES_PER_S", "SphinxAligner", "check_fits", "phones_in"]
 
 # Nobody speaks faster; above this the text is not what is said.
 FASTEST_PHONES_PER_S = 25.0
@@ -176,15 +176,24 @@ class SphinxAligner:
         """
         duration = float(sound.duration_s)
         check_fits(script, duration)
-        pcm = _prepare(sound)
-        words = pronunciations(script)
-        for attempt in range(len(_ATTEMPTS)):
-            found = _decode(pcm, words, attempt)
-            if found is not None:
-                return _timing(script, _settled(sound, _phones(found, duration)), duration)
-        from align.spread import spread
+        found = phones_in(sound, pronunciations(script))
+        if found is None:
+            from align.spread import spread
 
-        return spread(sound, script)
+            return spread(sound, script)
+        return _timing(script, found, duration)
+
+
+def phones_in(sound: Sound, words: Sequence[tuple[str, ...]]) -> list[tuple[int, Span]] | None:
+    """(word, span) of every phone of `words` (pronunciations, phones joined by spaces) in
+    `sound`, or None when no attempt follows them to the end.
+    """
+    pcm = _prepare(sound)
+    for attempt in range(len(_ATTEMPTS)):
+        found = _decode(pcm, words, attempt)
+        if found is not None:
+            return _settled(sound, _phones(found, float(sound.duration_s)))
+    return None
 
 
 def _phones(found: list[_Found], duration: float) -> list[tuple[int, Span]]:
