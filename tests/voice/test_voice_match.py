@@ -92,7 +92,7 @@ def test_a_known_filter_is_found(take, other_line) -> None:
     assert rms_dbfs(matched) == pytest.approx(rms_dbfs(take), abs=1.5)  # colour, not level
 
 
-@pytest.mark.parametrize(("seconds", "direct_db"), [(0.4, 3.0), (0.8, 0.0), (1.5, 6.0)])
+@pytest.mark.parametrize(("seconds", "direct_db"), [(0.4, 3.0), (1.0, 0.0)])
 def test_a_known_room_is_measured(take, other_line, seconds: float, direct_db: float) -> None:
     both = replace(take, samples=np.concatenate((take.samples, other_line.samples)))
     found = measure_room(noisy(roomy(both, seconds, direct_db), -60))
@@ -135,9 +135,9 @@ def test_a_known_level_is_reached(take, other_line) -> None:
 
 
 def test_a_loud_reference_does_not_clip_the_take(take, other_line) -> None:
-    pressed = replace(other_line, samples=np.clip(other_line.samples * 6, -0.9, 0.9))
+    pressed = replace(other_line, samples=np.clip(other_line.samples * 4, -0.9, 0.9))
     matched = match_sound(take, pressed, spectrum=False, room=False, noise=False)
-    assert np.abs(matched.samples).max() < 0.97
+    assert np.abs(matched.samples).max() < 0.9
     assert compare(matched, pressed).level_db == pytest.approx(0, abs=1.0)
 
 
