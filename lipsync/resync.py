@@ -148,17 +148,26 @@ def resync(
             f"'{footage}' gave {len(target)} frames at first and {written} at last; copy it to a "
             "local disk and try again"
         )
-    length = target.times[-1] + float(target.rate.time_of(1))
+    report = _report(work, out, wanted, sound, timing)
+    return replace(report, skipped=skipped)
+
+
+def _report(
+    work: _Work, out: Path, wanted: NDArray[np.bool_], sound: Sound, timing: Timing
+) -> ResyncReport:
+    """What was done, once all is written."""
+    track = work.track
+    length = track.times[-1] + float(track.rate.time_of(1))
     return ResyncReport(
         out=out,
-        engine=renderer.name,
-        frames=written,
-        replaced=int(usable.sum()),
-        faceless=int((~target.present).sum()),
-        passed=_passed(info, target, wanted, usable),
+        engine=work.renderer.name,
+        frames=len(track),
+        replaced=int(work.usable.sum()),
+        faceless=int((~track.present).sum()),
+        passed=_passed(work.info, track, wanted, work.usable),
         cut_s=max(0.0, float(sound.duration_s) - length),
         filled_s=max(0.0, length - float(sound.duration_s)),
-        skipped=skipped,
+        skipped=(),
         timing=timing,
     )
 
