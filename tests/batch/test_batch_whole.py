@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import resource
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batch_production import ROWS, Here, presenter_clip
 from typer.testing import CliRunner
 
 from media.errors import OutputError
+from studio.batch import work
+from studio.batch.bench import Bench
 from studio.batch.results import cue_results
 from studio.batch.run import run_batch
 from studio.batch.trend import trend_of
@@ -108,16 +110,37 @@ def test_the_commands_plan_check_and_show_the_trend(voiced: Produce) -> None:
     assert isinstance(missing.exception, ProductionError)
 
 
-def test_what_may_pass_by_itself_is_tried_again_and_told(voiced: Produce) -> None:
+def test_what_may_pass_by_itself_is_tried_again_and_told(
+    voiced: Produce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = {"timing": 1, "check": 5}  # that the step fails before it works
+
+    def failing(name: str) -> work.Maker:
+        make = work._MAKERS[name]
+
+        def maker(bench: Bench, folder: Path) -> Mapping[str, Any]:
+            times[name] -= 1
+            if times[name] >= 0:
+                raise RuntimeError(f"{name}: a hiccup")
+            return make(bench, folder)
+
+        return maker
+
+    makers = {name: failing(name) if name in times else m for name, m in work._MAKERS.items()}
+    monkeypatch.setattr(work, "_MAKERS", makers)
+    monkeypatch.setattr(work, "_BREATH_S", 0.0)
     production = voiced(ROWS[:1])
-    production.out.write_text("in the way for a moment")
-    away = threading.Timer(0.3, production.out.unlink)
-    report = run_batch(production, crew=Here(production, lambda job: away.start()))
-    assert report.done == ("M1",), report
+    report = run_batch(production, crew=Here(production))
+    ((cue, reason),) = report.failed
+    assert cue == "M1"
+    assert "RuntimeError: check: a hiccup (tried 3 times" in reason
+    assert "hiccup" in (production.work / "logs" / "M1.txt").read_text("utf-8")
+    report = run_batch(production, crew=Here(production))
+    assert report.done == ("M1",)
     history = [str(line["reason"]) for line in cue_results(production)[0].history]
-    assert any("tried again: signing and delivering: " in reason for reason in history)
-    counted = [e.event for e in read_ledger(production.ledger)]
-    assert counted.count("cue.delivered") == 1
+    told = [reason for reason in history if reason.startswith("tried again")]
+    assert told[0] == "tried again: placing words and phones: RuntimeError: timing: a hiccup"
+    assert len(told) == 1 + 2 + 2
 
 
 def test_damaged_states_and_lost_outputs_are_made_good(voiced: Produce) -> None:
