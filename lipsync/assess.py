@@ -147,7 +147,7 @@ def assess(
 
     person = None if before is None else track_faces(before, cache=cache, progress=progress)
     # The same face of several: where the source's stands.
-    at = None if person is None else _place(person)
+    at = None if person is None else person.place
     track = track_faces(video, at=at, cache=cache, progress=progress)
     person = person or track
     if before is not None and (track.width, track.height) != (person.width, person.height):
@@ -161,13 +161,6 @@ def assess(
     if before is None or looks.source is None:
         return Verdict(result)
     return Verdict(result, _scores(person, before_timing, _sound_of(before), person, looks.source))
-
-
-def _place(track: FaceTrack) -> tuple[float, float]:
-    """Where the followed face is first seen, as fractions of width and height."""
-    first = int(np.flatnonzero(track.present)[0])
-    x, y = track.landmarks[first, :, :2].mean(0)
-    return float(x) / track.width, float(y) / track.height
 
 
 def _sound_of(path: Path) -> Sound | None:

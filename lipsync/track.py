@@ -111,6 +111,13 @@ class FaceTrack:
         moved[..., 0] *= np.float32(self.aspect)
         return moved
 
+    @property
+    def place(self) -> tuple[float, float]:
+        """Where the face is first seen, as fractions of width and height (`track_faces`' `at`)."""
+        first = int(np.flatnonzero(self.present)[0])
+        x, y = self.landmarks[first, :, :2].mean(0)
+        return float(x) / self.width, float(y) / self.height
+
     def save(self, path: Path) -> None:
         """Write as .npz. Raises `OutputError` when the place cannot be written."""
         from media.files import atomic_path

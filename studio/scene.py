@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from media.errors import MediaError, TextError
 from media.files import sha256_of, user_cache_dir
-from studio._jobs import DELIVERY_RATE, Progress, licences, quiet, speech_span, tools
+from studio._jobs import DELIVERY_RATE, Progress, quiet, speech_span, tools
 from studio._sources import footage_in, line_timing
 from studio.credentials import Ingredient, Statement
 from studio.provenance import Disclosure, Papers, delivery, publish, weights_used
@@ -98,8 +98,9 @@ def resync(
         lips = _lip_scores(footage, stage / out.name, laid, times, progress) if score else None
         result = ResyncResult(out, replace(report, out=out), lips, out.with_suffix(".report.json"))
         (stage / result.report_path.name).write_text(_report_json(result, record), "utf-8")
-        statement = _mouth_statement(result, record, footage, sound, clips)
-        said = _mouth_disclosure(scene, times, record, project, engine)
+        used = _weights(engine)
+        statement = _mouth_statement(result, record, footage, sound, clips, used)
+        said = _mouth_disclosure(scene, result, record, project, used)
         publish(stage, out, statement, said, papers, [result.report_path.name])
     return result
 
@@ -131,18 +132,24 @@ def _lip_scores(
         progress("checking the lips", done, total)
 
     person = track_faces(footage, cache=_tracks_folder())
-    return score_lips(track_faces(clip, progress=checking), times, sound=sound, person=person)
+    found = track_faces(clip, at=person.place, progress=checking)  # the same one of several
+    return score_lips(found, times, sound=sound, person=person)
 
 
 def _mouth_statement(
-    result: ResyncResult, record: Consent, footage: Path, sound: Path, clips: Sequence[Path]
+    result: ResyncResult,
+    record: Consent,
+    footage: Path,
+    sound: Path,
+    clips: Sequence[Path],
+    used: list[dict[str, str]],
 ) -> Statement:
     parts = [Ingredient(footage, sha256_of(footage), "parent")]
     parts += [Ingredient(sound, sha256_of(sound), "component")]
     parts += [Ingredient(clip, sha256_of(clip), "input") for clip in clips]
     facts = {
         "engine": result.report.engine,
-        "weights": weights_used(_LIP_WEIGHTS),
+        "weights": used,
         "text": result.report.timing.text,
     }
     return Statement("mouth", result.path.name, record.id, parts, facts)
@@ -205,8 +212,13 @@ def _numbers(scores: LipScores) -> dict[str, float | None]:
 
 
 def _mouth_disclosure(
-    scene: FootageInfo, times: Timing, record: Consent, project: str | None, engine: str
+    scene: FootageInfo,
+    result: ResyncResult,
+    record: Consent,
+    project: str | None,
+    used: list[dict[str, str]],
 ) -> Disclosure:
+    times = result.report.timing
     first, last = speech_span(times)
     return Disclosure(
         project=project or record.project,
@@ -214,9 +226,22 @@ def _mouth_disclosure(
         text=times.text,
         timecode_in=_timecode(scene, first),
         timecode_out=_timecode(scene, last),
-        tools=tools(engine),
-        weights=licences(_LIP_WEIGHTS),
+        tools=tools(result.report.engine),
+        weights=[f"{w['name']} ({w['licence']})" for w in used],
     )
+
+
+def _weights(engine: str) -> list[dict[str, str]]:
+    """Name, licence and sha256 of all that an engine computes with, a user's checkpoint too."""
+    rows = weights_used(_LIP_WEIGHTS)
+    _, _, file = engine.partition(":")
+    if file:
+        from lipsync.engines.wav2lip import LICENCE_NOTE
+
+        rows.append(
+            {"name": Path(file).name, "licence": LICENCE_NOTE, "sha256": sha256_of(Path(file))}
+        )
+    return rows
 
 
 def _timecode(scene: FootageInfo, seconds: float) -> str:
