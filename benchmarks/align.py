@@ -334,7 +334,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=os.environ.get("WILDLINE_DATA"))
     parser.add_argument("--sets", nargs="+", default=["grid", "hand", "synth"])
     parser.add_argument("--wears", nargs="+", choices=WEARS, default=list(WEARS))
-    parser.add_argument("--engines", nargs="+", default=["stock", "sphinx", "nnet", "default"])
+    parser.add_argument("--engines", nargs="+", default=["stock", "sphinx", "nnet", "combined"])
     parser.add_argument("--every", type=int, default=1, help="of GRID's worn clips, one in this")
     parser.add_argument("--keep", type=Path, help="folder; rows in it are not measured again")
     return parser.parse_args()

@@ -24,7 +24,7 @@ from media.audio import Sound
 _NUMBER = {phone: number for number, phone in enumerate(PHONES)}
 # A recording whose mean log score is below the first, or which has a word below the second,
 # does not say its text.
-_WORST_SCORE, _WORST_WORD = -1.2, -3.5
+_WORST_SCORE, _WORST_WORD = -1.8, -4.5
 # Known and found edges farther apart than this are not about the same thing.
 _AGREE_S = 0.03
 

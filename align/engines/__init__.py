@@ -4,13 +4,15 @@ An `Aligner` takes a `media.audio.Sound` (mono, any rate, at most about half a m
 an `align.text.Script` and returns an `align.timing.Timing`. Engines are found by name and
 imported on use:
 
-    aligner = get_aligner()                     # "default": nnet, and sphinx where it doubts
+    aligner = get_aligner("combined")
     timing = aligner.align(sound, speakable("We chose to go."))
 
-"nnet" is the small network of our own, "sphinx" PocketSphinx, "ctc" any wav2vec 2.0 model
-that spells (`align.engines.ctc.CtcAligner(folder)`), and `align.engines.synth.SynthAligner`
-compares with a synthesis of the same words. "exact" is no aligner: a synthesiser that knows
-its durations hands them to `align.engines.exact.timing_from_durations`.
+"sphinx" (PocketSphinx) is the default; "nnet" is the small network of our own and "combined"
+that network led by PocketSphinx; "ctc" is any wav2vec 2.0 model that spells
+(`align.engines.ctc.CtcAligner(folder)`), and `align.engines.synth.SynthAligner` compares with
+a synthesis of the same words. docs/aligner.md has the figures of each. "exact" is no aligner:
+a synthesiser that knows its durations hands them to
+`align.engines.exact.timing_from_durations`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ __all__ = ["Aligner", "get_aligner"]
 
 _ENGINES = {
     "ctc": ("align.engines.ctc", "CtcAligner"),
-    "default": ("align.engines.combined", "CombinedAligner"),
+    "combined": ("align.engines.combined", "CombinedAligner"),
     "nnet": ("align.engines.nnet", "NnetAligner"),
     "sphinx": ("align.engines.sphinx", "SphinxAligner"),
 }

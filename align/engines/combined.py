@@ -1,4 +1,4 @@
-"""The default: the learned aligner, led by a second one.
+"""The learned aligner, led by a second one.
 
 PocketSphinx places the words first; the network then searches near them (leaving them costs
 log score, so that a guide that is wrong is overruled) and sets every boundary. Where the two
@@ -33,7 +33,7 @@ _LOST = "spread"
 class CombinedAligner:
     """`guide` leads, `first` decides. Any aligner may be the guide."""
 
-    name = "default"
+    name = "combined"
 
     def __init__(self, first: NnetAligner | None = None, guide: Aligner | None = None) -> None:
         self.first = NnetAligner() if first is None else first

@@ -6,9 +6,9 @@ for every 10 ms which phone sounds and for every 5 ms whether a boundary lies th
 Viterbi search over the words' pronunciations, with pauses where they fit, divides the sound;
 then each boundary moves to where, within 25 ms, the network sees it.
 
-A word's confidence compares its phones with what the network would rather have heard there,
-so words that are not said are low. No recording is ever lost: where the words cannot be
-followed they are spread over the loud parts, with a confidence of at most 0.1.
+A word's confidence comes from the posteriors of its phones, so words that are not said are
+low. No recording is ever lost: where the words cannot be followed they are spread over the
+loud parts, with a confidence of at most 0.1.
 """
 
 from __future__ import annotations
@@ -105,9 +105,8 @@ def place(
         return None
     steps = found[0]
     edges = _sharpened([s.start for s in steps] + [steps[-1].stop], heard.boundaries)
-    best = heard.posteriors.max(axis=1)
     return [
-        Placed(s.word, PHONES[s.phone], a, b, _score(heard, s, best))
+        Placed(s.word, PHONES[s.phone], a, b, _score(heard, s))
         for s, (a, b) in zip(steps, pairwise(edges), strict=True)
         if s.phone != SILENCE
     ]
@@ -122,10 +121,9 @@ def _leash(guide: Sequence[tuple[float, float]], frames: int) -> Floats:
     return np.pad(cost, ((0, 0), (0, 1))).astype(np.float32)
 
 
-def _score(heard: Heard, step: Step, best: Floats) -> float:
-    """Mean log ratio to the class that the network likes best: 0 is perfect."""
-    part = slice(step.start, step.stop)
-    return float(np.mean(heard.posteriors[part, step.phone] - best[part]))
+def _score(heard: Heard, step: Step) -> float:
+    """Mean log posterior of the phone in its frames: 0 is perfect, -3.7 knows nothing."""
+    return float(np.mean(heard.posteriors[step.start : step.stop, step.phone]))
 
 
 def _sharpened(frames: list[int], logits: Floats) -> list[float]:

@@ -116,10 +116,10 @@ def test_a_guide_leads_and_does_not_force(line: Line) -> None:
     assert np.median(np.abs(difference_ms(plain, misled))) < 30
 
 
-def test_the_default_engine_is_both(line: Line) -> None:
-    default = get_aligner("default")
-    assert default.name == "default"
-    found = default.align(line.sound, line.script)
+def test_the_combined_engine_is_both(line: Line) -> None:
+    combined = get_aligner("combined")
+    assert combined.name == "combined"
+    found = combined.align(line.sound, line.script)
     assert found.engine == "nnet+sphinx"
     assert np.mean(np.abs(difference_ms(line.exact, found))) < 20
 

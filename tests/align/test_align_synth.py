@@ -1,4 +1,4 @@
-"""Alignment by comparison with a synthesis, and what the default makes of two opinions."""
+"""Alignment by comparison with a synthesis, and what is made of two opinions."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def opinion(*words: tuple[float, float, float], engine: str = "one") -> Timing:
     return Timing(spans, spans, 3.0, engine=engine)
 
 
-def default_of(first: Timing, guide: Timing, line: Line) -> tuple[Timing, Fixed]:
+def combined_of(first: Timing, guide: Timing, line: Line) -> tuple[Timing, Fixed]:
     leader = Fixed(first)
     aligner = CombinedAligner(leader, Fixed(guide))  # type: ignore[arg-type]
     return aligner.align(line.sound, line.script), leader
@@ -115,7 +115,7 @@ def test_agreement_is_confidence_and_disagreement_is_flagged() -> None:
 
 def test_the_guide_tells_every_spoken_word_where_to_look(line: Line) -> None:
     guide = replace(line.exact, engine="two")
-    found, leader = default_of(replace(line.exact, engine="one"), guide, line)
+    found, leader = combined_of(replace(line.exact, engine="one"), guide, line)
     assert found.engine == "one+two"
     windows = leader.guide
     assert isinstance(windows, list)
@@ -127,8 +127,8 @@ def test_the_guide_tells_every_spoken_word_where_to_look(line: Line) -> None:
 
 def test_what_one_loses_the_other_keeps(line: Line) -> None:
     lost, kept = spread(line.sound, line.script), replace(line.exact, engine="two")
-    assert default_of(lost, kept, line)[0] == kept
-    found, leader = default_of(kept, lost, line)
+    assert combined_of(lost, kept, line)[0] == kept
+    found, leader = combined_of(kept, lost, line)
     assert found == kept
     assert leader.guide is None
 
