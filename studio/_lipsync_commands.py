@@ -69,10 +69,11 @@ def score(
     from media.files import user_cache_dir
     from studio._display import out as show
     from studio._display import progress_bars
+    from studio._sources import line_timing
 
     with progress_bars() as progress:
         sound = read_sound(video)
-        times = _timing(sound, text, timing)
+        times = line_timing(video, sound, text, timing)
         verdict = assess(
             video,
             times,
@@ -87,13 +88,6 @@ def score(
         show("no source given: name it with --before, or these numbers stand alone")
     if json_file is not None:
         _write_json(verdict, json_file)
-
-
-def _timing(sound: Sound, text: str | None, timing: Path | None) -> Timing:
-    from align.formats import read_timing
-    from align.transcribe import align_sound
-
-    return read_timing(timing) if timing is not None else align_sound(sound, text)
 
 
 def _own_timing(footage: Path) -> Timing | None:
