@@ -93,9 +93,9 @@ def fit_kernel(
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[:most_centres])
     centres = tuple(s[chosen] for s in streams)
     spans = tuple(_span(c) for c in centres)
-    kernel = np.concatenate(
-        [_kernel([s[i : i + 2048] for s in streams], centres, spans) for i in range(0, n, 2048)]
-    )
+    kernel = np.empty((n, len(chosen)))
+    for i in range(0, n, 2048):
+        kernel[i : i + 2048] = _kernel([s[i : i + 2048] for s in streams], centres, spans)
     mean = wanted.mean(0)
     problem = _Problem.of(kernel, kernel[chosen], wanted - mean, folds)
     if len(problem.groups) < 2:

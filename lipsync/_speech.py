@@ -60,13 +60,13 @@ def cepstra(sound: Sound, timing: Timing, steps: int) -> Doubles:
     kept = min(len(samples), len(padded) - before)
     padded[before : before + kept] = samples[:kept]
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::hop][:steps]
-    power = np.concatenate(
+    mel = np.concatenate(
         [
             np.abs(np.fft.rfft(frames[i : i + 4096] * np.hanning(_WINDOW), _FFT)) ** 2
+            @ _mel_filters().T
             for i in range(0, steps, 4096)
         ]
     )
-    mel = power @ _mel_filters().T
     spoken = _spoken(timing, steps)
     loud = np.percentile(mel[spoken].sum(1), 95) / _BANDS
     decibels = 10 * np.log10(np.maximum(mel, max(loud, 1e-12) * 10 ** (-_RANGE_DB / 10)))
