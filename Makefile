@@ -1,5 +1,5 @@
 # make demo    a redubbed clip from samples/, on a machine with nothing but Python 3.11 and make
-# make test    the whole test suite
+# make test    the whole test suite, in two processes
 # make check   style and types
 # make lock    choose the pinned versions anew
 PYTHON ?= python3.11
@@ -22,7 +22,7 @@ demo: $(READY)
 	@$(PY) samples/demo.py
 
 test: $(READY)
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 check: $(READY)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -20,6 +20,7 @@ __all__ = ["KernelFit", "fit_kernel"]
 Doubles = NDArray[np.float64]
 
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
+_BLOCK = 512  # rows of the kernel that are worked on at once
 # Widths of the radial functions, as multiples of the median squared distance.
 _WIDTH_SUM, _WIDTH_PRODUCT = 2.0, 4.0
 
@@ -42,11 +43,11 @@ class KernelFit:
 
     def __call__(self, streams: Sequence[Doubles]) -> Doubles:
         """Predictions float64[n, k] for `streams`, in the order they were fitted in."""
-        parts = range(0, len(streams[0]), 2048)
+        parts = range(0, len(streams[0]), _BLOCK)
         return (
             np.concatenate(
                 [
-                    _kernel([s[i : i + 2048] for s in streams], self.centres, self.spans)
+                    _kernel([s[i : i + _BLOCK] for s in streams], self.centres, self.spans)
                     @ self.weights
                     for i in parts
                 ]
@@ -94,8 +95,8 @@ def fit_kernel(
     centres = tuple(s[chosen] for s in streams)
     spans = tuple(_span(c) for c in centres)
     kernel = np.empty((n, len(chosen)))
-    for i in range(0, n, 2048):
-        kernel[i : i + 2048] = _kernel([s[i : i + 2048] for s in streams], centres, spans)
+    for i in range(0, n, _BLOCK):
+        kernel[i : i + _BLOCK] = _kernel([s[i : i + _BLOCK] for s in streams], centres, spans)
     mean = wanted.mean(0)
     problem = _Problem.of(kernel, kernel[chosen], wanted - mean, folds)
     if len(problem.groups) < 2:
@@ -130,8 +131,8 @@ class _Problem:
     def weights(self, strength: float, without: int | None = None) -> Doubles:
         """Weights of the centres, fitted on all groups but one."""
         kept = [i for i in range(len(self.groups)) if i != without]
-        gram = np.sum([self.grams[i] for i in kept], axis=0)
-        right = np.sum([self.rights[i] for i in kept], axis=0)
+        gram = sum((self.grams[i] for i in kept), np.zeros_like(self.grams[0]))
+        right = sum((self.rights[i] for i in kept), np.zeros_like(self.rights[0]))
         ridge = strength * self.among + 1e-6 * np.eye(len(gram))
         return np.asarray(np.linalg.solve(gram + ridge, right))
 

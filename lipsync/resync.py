@@ -17,6 +17,7 @@ There are exactly as many frames out as in.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -141,6 +142,7 @@ def resync(
     spec = crop_spec_for(target)
     renderer = get_renderer(engine) if isinstance(engine, str) else engine
     renderer.prepare(RenderJob(target, usable, timing, sound, sources, spec, seed), progress)
+    _give_back()
     work = _Work(info, target, usable, renderer, spec, seed)
     written = _write(work, out, sound, codec, quality, progress)
     if written != len(target):
@@ -170,6 +172,15 @@ def _report(
         skipped=(),
         timing=timing,
     )
+
+
+def _give_back() -> None:
+    """Return freed memory to the system where the C library keeps it (glibc): what learning
+    needed for a moment is not wanted while the picture is written."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def crop_spec_for(track: FaceTrack) -> CropSpec:
