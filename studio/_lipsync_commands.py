@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from media.errors import EngineMissingError, NoSoundError
+from studio._options import Consent, SaidText, SaidTiming
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -119,15 +120,9 @@ def _write_json(verdict: Verdict, target: Path) -> None:
 def preview(
     footage: Annotated[Path, typer.Argument(help="The scene.")],
     sound: Annotated[Path, typer.Argument(help="The line; read again at every reload.")],
-    consent: Annotated[
-        Path | None, typer.Option("--consent", help="The person's consent record (TOML).")
-    ] = None,
-    text: Annotated[
-        str | None, typer.Option("--text", help="What the sound says; recognised when absent.")
-    ] = None,
-    timing: Annotated[
-        Path | None, typer.Option("--timing", help="Its words and phones, if you have them.")
-    ] = None,
+    consent: Consent = None,
+    text: SaidText = None,
+    timing: SaidTiming = None,
     at: Annotated[
         float, typer.Option("--at", help="Second of the footage at which the line starts.")
     ] = 0.0,

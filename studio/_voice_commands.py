@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from media.errors import MediaError
+from studio._options import Consent, Duration, LedgerFile, Project, Seed, Sheet, Takes
 
 if TYPE_CHECKING:
     from media.time import Timecode
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["delivery", "say"]
 
 _LONG_PIECES = 6  # a text of so many pieces (about 90 s) is written piece by piece
-_Consent = Annotated[
-    Path | None, typer.Option("--consent", help="The person's consent record (TOML).")
-]
-_Project = Annotated[
-    str | None, typer.Option("--project", help="The production; must be the consent's.")
-]
-_Takes = Annotated[int, typer.Option("--takes", min=1, max=50, help="The best of so many.")]
 _Guide = Annotated[
     Path | None, typer.Option("--guide", help="An actor's reading of the line, to follow.")
 ]
@@ -50,14 +44,12 @@ def say(
     text_file: Annotated[
         bool, typer.Option("--text-file", help="TEXT is the name of a text file.")
     ] = False,
-    consent: _Consent = None,
-    project: _Project = None,
-    takes: _Takes = 3,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")] = 0,
+    consent: Consent = None,
+    project: Project = None,
+    takes: Takes = 3,
+    seed: Seed = 0,
     speed: Annotated[float, typer.Option("--speed", help="1 is the voice's own pace.")] = 1.0,
-    duration: Annotated[
-        float | None, typer.Option("--duration", help="Speak the line in so many seconds.")
-    ] = None,
+    duration: Duration = None,
     guide: _Guide = None,
     lexicon: Annotated[
         Path | None, typer.Option("--lexicon", help="Pronunciations: word and phones a line.")
@@ -72,13 +64,8 @@ def say(
     ] = "",
     circled: Annotated[bool, typer.Option("--circled", help="Mark the take as chosen.")] = False,
     keep_takes: _Keep = False,
-    ledger: Annotated[
-        Path | None, typer.Option("--ledger", help="Default: beside the output.", metavar="FILE")
-    ] = None,
-    disclosure: Annotated[
-        Path | None,
-        typer.Option("--disclosure", help="Default: beside the output.", metavar="FILE"),
-    ] = None,
+    ledger: LedgerFile = None,
+    disclosure: Sheet = None,
 ) -> None:
     """Speak a new line; writes a Broadcast WAV and beside it words, phones and scores as JSON."""
     from studio import speaking
@@ -89,7 +76,7 @@ def say(
     line = read_text(Path(text)) if text_file else text
     slate = speaking.Slate(_timecode(timecode), scene, take, note, circled)
     papers = Papers.beside(out, ledger, disclosure)
-    plain = duration is None and guide is None and match is None
+    plain = duration is None and guide is None and match is None and not keep_takes
     with progress_bars() as progress:
         if plain and _is_long(line):
             said = speaking.say_long(

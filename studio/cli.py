@@ -12,6 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from media.errors import OutputError, WildlineError
+from studio._options import (
+    Consent,
+    Duration,
+    LedgerFile,
+    Project,
+    SaidText,
+    SaidTiming,
+    Seed,
+    Sheet,
+    Takes,
+)
 
 if TYPE_CHECKING:
     from studio.provenance import Papers
@@ -36,27 +47,8 @@ ledger_app = typer.Typer(
 )
 app.add_typer(ledger_app, name="ledger")
 
-Consent = Annotated[
-    Path | None, typer.Option("--consent", help="The person's consent record (TOML).")
-]
 Person = Annotated[
     str | None, typer.Option("--person", help="Whose voice or face; default: the consent's.")
-]
-Project = Annotated[
-    str | None, typer.Option("--project", help="The production; must be the consent's.")
-]
-LedgerFile = Annotated[
-    Path | None,
-    typer.Option("--ledger", help="Default: beside the output.", metavar="FILE"),
-]
-Sheet = Annotated[
-    Path | None,
-    typer.Option("--disclosure", help="Default: beside the output.", metavar="FILE"),
-]
-Seed = Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")]
-Takes = Annotated[int, typer.Option("--takes", min=1, max=50, help="The best of so many.")]
-Length = Annotated[
-    float | None, typer.Option("--duration", help="Speak the line in so many seconds.")
 ]
 Codec = Annotated[Literal["h264", "prores"], typer.Option("--codec", help="Of the picture.")]
 At = Annotated[float, typer.Option("--at", help="Second of the footage at which the line starts.")]
@@ -102,12 +94,8 @@ def resync(
     consent: Consent = None,
     person: Person = None,
     project: Project = None,
-    text: Annotated[
-        str | None, typer.Option("--text", help="What the sound says; recognised when absent.")
-    ] = None,
-    timing: Annotated[
-        Path | None, typer.Option("--timing", help="Its words and phones, if you have them.")
-    ] = None,
+    text: SaidText = None,
+    timing: SaidTiming = None,
     archive: Annotated[
         list[Path] | None, typer.Option("--archive", help="More footage of the person.")
     ] = None,
@@ -166,7 +154,7 @@ def redub_command(
     archive_only: ArchiveOnly = False,
     takes: Takes = 3,
     seed: Seed = 0,
-    duration: Length = None,
+    duration: Duration = None,
     at: At = 0.0,
     codec: Codec = "h264",
     ledger: LedgerFile = None,

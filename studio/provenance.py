@@ -231,18 +231,18 @@ def _appear(stage: Path, target: Path, names: Sequence[str], *, keep_sidecar: bo
 
 
 def record_export(
-    ledger: Ledger, output: Path, *, project: str = "", cue: str = "", **facts: Any
+    ledger: Ledger, made: Path, output: Path, *, project: str = "", cue: str = "", **facts: Any
 ) -> Entry:
     """The ledger line of a file that carries no credentials: a cue sheet, an EDL, subtitles.
 
-    Call it before the file takes its name (`facts` are JSON values). Raises `MediaError` when
-    `output` cannot be read, `ProvenanceError` when the ledger cannot be written.
+    Call it before `made` takes the name `output` (`facts` are JSON values). Raises `MediaError`
+    when `made` cannot be read, `ProvenanceError` when the ledger cannot be written.
     """
     cues = {"cue": cue} if cue else {}
     return ledger.append(
         "file.exported",
         output=str(output),
-        sha256=sha256_of(output),
+        sha256=sha256_of(made),
         project=project,
         **cues,
         **facts,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,7 +32,6 @@ __all__ = [
     "ENCODER_RATE",
     "Ge2e",
     "Judge",
-    "SpeakerEncoder",
     "centroid",
     "cosine",
     "ge2e",
@@ -58,19 +57,6 @@ _JUDGE_RMS = 0.06
 _JUDGE_N_FFT = 512
 _JUDGE_WINDOW = 80
 _JUDGE_STRIDE = 40
-
-
-class SpeakerEncoder(Protocol):
-    """Turns speech into a point that depends on who speaks, not on what is said."""
-
-    @property
-    def name(self) -> str:
-        """Key under which a voice keeps its centroid."""
-        ...
-
-    def embed(self, sound: Sound) -> Floats:
-        """Float32 [256] of unit length. Raises `NoSpeechError` for silence."""
-        ...
 
 
 def prepare(sound: Sound) -> Floats:

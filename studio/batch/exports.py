@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from media.errors import MediaError
-from media.files import output_error, sha256_of
+from media.files import output_error
 from studio.batch.keys import digest
 from studio.batch.results import CueResult, cue_results
 from studio.batch.states import CueState, write_json
@@ -20,6 +20,7 @@ from studio.cues.subtitles import write_subtitles
 from studio.cues.timeline import Placed, write_timeline
 from studio.ledger import Ledger
 from studio.production import Production
+from studio.provenance import record_export
 
 __all__ = ["write_exports"]
 
@@ -77,12 +78,7 @@ def _export(production: Production, target: Path, write: Callable[[Path], None])
             write(made)
             if target.is_file() and target.read_bytes() == made.read_bytes():
                 return
-            Ledger(production.ledger).append(
-                "file.exported",
-                output=str(target),
-                sha256=sha256_of(made),
-                project=production.project_name,
-            )
+            record_export(Ledger(production.ledger), made, target, project=production.project_name)
             made.replace(target)
     except OSError as error:
         raise output_error(target, error) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 from lipsync_heads import head_mm, landmarks, picture, turn
@@ -120,3 +122,19 @@ def test_the_nose_is_watched_to_a_tenth_of_a_pixel() -> None:
     np.testing.assert_allclose(seen[1:], -np.diff(error, axis=0), atol=0.12)
     assert np.isnan(watch.update(still, None)).all()
     assert np.isnan(watch.update(still, points)).all()
+
+
+def test_a_long_take_is_smoothed_and_measured_in_little_memory() -> None:
+    one = landmarks(head_mm())[None].astype(np.float32)
+    film = np.repeat(one, 3000, axis=0)
+    film[1500:, :, 0] += 3.0  # across the pieces that the work is cut into
+    drift, shot = np.zeros((3000, 2), np.float32), np.zeros(3000, np.int32)
+    tracemalloc.start()
+    smooth, pose, _ = smooth_landmarks(film, drift, shot, 25.0)
+    shapes = lip_shape(smooth)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3.5 * film.nbytes
+    assert len(pose.scale) == 3000
+    for i in (0, 1023, 1024, 2999):
+        np.testing.assert_allclose(shapes[i], lip_shape(smooth[i]), atol=1e-6)

@@ -173,8 +173,10 @@ def test_exports_and_approvals_are_recorded(
     target, clip = tmp_path / "line.wav", make_clip("source.wav")
     papers = Papers.beside(target)
     _deliver(clip, target, papers)
-    (tmp_path / "reel.edl").write_text("TITLE: reel")
-    assert record_export(papers.ledger, tmp_path / "reel.edl").event == "file.exported"
+    made, reel = tmp_path / "made.edl", tmp_path / "reel.edl"
+    made.write_text("TITLE: reel")
+    entry = record_export(papers.ledger, made, reel)
+    assert (entry.event, entry.facts["output"]) == ("file.exported", str(reel))
     entry = approve(papers, [target], by="M. Supervisor", cue="12A", take="t2")
     assert entry.event == "output.approved"
     assert entry.facts["outputs"][0]["sha256"] == read_rows(papers.sheet)[0].sha256
