@@ -28,7 +28,7 @@ check: $(READY)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
 lock: scripts/uv.py
-	@UV="$$($(PYTHON) scripts/uv.py)" && "$$UV" pip compile pyproject.toml --extra dev --extra cluster --python-version 3.11 \
+	@UV="$$($(PYTHON) scripts/uv.py)" && "$$UV" pip compile pyproject.toml --extra dev --extra docs --extra cluster --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 
 clean:
