@@ -233,9 +233,10 @@ def _register_consent_commands() -> None:
 
 
 def _register_doctor() -> None:
-    from studio import _doctor_commands
+    from studio import _demo_commands, _doctor_commands
 
     app.command("doctor")(_doctor_commands.doctor)
+    app.command("demo")(_demo_commands.demo)
 
 
 def _register_lipsync_commands() -> None:
