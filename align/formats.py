@@ -13,6 +13,7 @@ understands the JSON of MFA and of a spoken line, and SubStation subtitles.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -103,6 +104,11 @@ _WRITERS: dict[str, Callable[[Timing], str]] = {
     "rhubarb-xml": _tables.to_rhubarb_xml,
     "rhubarb-json": _tables.to_rhubarb_json,
 }
+# Damaged files break parsers in every way that there is.
+_DAMAGE = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError, SyntaxError),
+    *(csv.Error, ArithmeticError, RecursionError),
+)
 _READERS: dict[str, Callable[[str], Timing]] = {
     ".textgrid": _praat.from_textgrid,
     ".json": _from_json,
@@ -173,8 +179,7 @@ def read_timing(path: Path | str) -> Timing:
         return read(_decode(raw))
     except AlignError as error:
         raise AlignError(f"'{source}': {error}") from error
-    # Damaged files break parsers in every way that there is.
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, SyntaxError) as error:
+    except _DAMAGE as error:
         raise AlignError(
             f"'{source}' is damaged or is not a {source.suffix} timing; write it again"
         ) from error

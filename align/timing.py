@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -47,7 +48,8 @@ class Timing:
     `notes` are remarks for the editor on stretches of the sound ("not heard: the"); they
     may overlap and change nothing.
 
-    Raises `AlignError` when spans are out of order, overlap or have no length.
+    Raises `AlignError` when spans are out of order, overlap or have no length, and for times
+    that are not finite or a length below nought.
     """
 
     words: tuple[Span, ...]
@@ -68,6 +70,10 @@ class Timing:
                         "overlaps its neighbour or has no length; mend the timing there"
                     )
                 end = span.end_s
+            if not math.isfinite(end):  # the last is the latest: the others are finite, too
+                raise AlignError(f"the last {tier} never ends; mend the timing there")
+        if not (math.isfinite(self.duration_s) and self.duration_s >= 0):
+            raise AlignError(f"a sound cannot last {self.duration_s} s; mend the timing's length")
         object.__setattr__(self, "_starts", tuple(p.start_s for p in self.phones))
 
     def phone_at(self, time_s: float) -> Span | None:

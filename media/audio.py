@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor, gcd
@@ -33,6 +33,7 @@ Samples = NDArray[np.float32]
 _GAP_S = Fraction(4, 100)
 _LONGEST_HOLE_S = 6 * 3600  # beyond it the time stamp is wrong, not the sound missing
 _BLOCK = 1 << 18
+_MOST_SAMPLES = 1 << 29  # 2 GB; three hours at 48 kHz
 # 96 dB Kaiser window, the "kaiser_best" of resampy (J. O. Smith, Digital Audio Resampling).
 _HALF_WIDTH = 64
 _KAISER: dict[str, Any] = {
@@ -187,17 +188,36 @@ def _read_sndfile(path: Path) -> Sound | None:
     try:
         with soundfile.SoundFile(str(path)) as stream:
             rate = int(stream.samplerate)
-            blocks = [
+            blocks = _held(
                 block.mean(axis=1, dtype=np.float32)
                 for block in stream.blocks(_BLOCK, dtype="float32", always_2d=True)
-            ]
+            )
     except soundfile.LibsndfileError:
         return None
     return Sound(_joined(blocks), rate, _bext_time_reference(path))
 
 
+def _held(pieces: Iterable[Samples]) -> list[Samples]:
+    """All pieces, unless they are more than fits: then a `MediaError`."""
+    held: list[Samples] = []
+    count = 0
+    for piece in pieces:
+        count += len(piece)
+        if count > _MOST_SAMPLES:
+            raise MediaError("the sound is too long to be held at once; cut it into parts")
+        held.append(piece)
+    return held
+
+
 def _joined(blocks: list[Samples]) -> Samples:
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    """One array of all `blocks`, which are let go one by one: memory for about one copy."""
+    whole = np.empty(sum(map(len, blocks)), np.float32)
+    end = len(whole)
+    while blocks:
+        piece = blocks.pop()
+        whole[end - len(piece) : end] = piece
+        end -= len(piece)
+    return whole
 
 
 def _bext_time_reference(path: Path) -> int:
@@ -226,7 +246,7 @@ def _read_container(path: Path) -> Sound:
         if not container.streams.audio:
             raise NoSoundError(f"'{path}' has no sound; give footage with a sound track")
         rate = int(container.streams.audio[0].codec_context.sample_rate or 0)
-        blocks = list(_on_clock(_decoded(container), rate, start))
+        blocks = _held(_on_clock(_decoded(container), rate, start))
     if rate <= 0 or not blocks:
         raise MediaError(f"no sound in '{path}' can be decoded; copy it again from its source")
     return Sound(_joined(blocks), rate)

@@ -16,6 +16,8 @@ from media.errors import MediaError
 __all__ = ["FrameRate", "Timecode"]
 
 _NTSC = Fraction(1000, 1001)
+_FASTEST = 1 << 31  # frames a second; beyond what any container can say
+_EXPONENT = re.compile(r"[eE]|.{60}", re.DOTALL)  # 1e999999999 would be worked out for hours
 _TIMECODE = re.compile(r"^\s*(\d{1,2}):(\d{2}):(\d{2})([:;.,])(\d{2,3})\s*$")
 
 
@@ -29,6 +31,8 @@ class FrameRate:
         object.__setattr__(self, "value", Fraction(self.value))
         if self.value <= 0:
             raise MediaError(f"a frame rate of {self.value} is not possible; give one above 0")
+        if self.value > _FASTEST:
+            raise MediaError("that is no frame rate; write 25, 23.976 or 24000/1001")
 
     @classmethod
     def parse(cls, rate: str | float | int | Fraction) -> FrameRate:
@@ -36,11 +40,14 @@ class FrameRate:
 
         Raises `MediaError` for anything that is not a positive number.
         """
+        written = str(rate) if isinstance(rate, (str, float)) else ""
         try:
-            exact = Fraction(str(rate)) if isinstance(rate, (str, float)) else Fraction(rate)
+            if _EXPONENT.search(written):
+                raise ValueError("not written as a rate is")
+            exact = Fraction(written or rate)
         except (ValueError, ZeroDivisionError) as error:
             raise MediaError(
-                f"'{rate}' is not a frame rate; write 25, 23.976 or 24000/1001"
+                f"'{str(rate)[:40]}' is not a frame rate; write 25, 23.976 or 24000/1001"
             ) from error
         nominal = Fraction(floor(exact + Fraction(1, 2)))
         ntsc = nominal * _NTSC

@@ -95,7 +95,7 @@ def _own_timing(path: Path, sound: Sound) -> Timing | None:
             for rows in (facts["words"], facts["phones"])
         )
         times = Timing(words, phones, float(facts["duration_s"]), "exact")
-    except (OSError, ValueError, KeyError, TypeError, AlignError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, AlignError):
         return None  # some other JSON, or none: the sound is listened to instead
     same = abs(times.duration_s - float(sound.duration_s)) < _SAME_LENGTH_S
     return times if same and times.phones else None

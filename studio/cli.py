@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import warnings
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from media.errors import OutputError, WildlineError
+from media.errors import WildlineError
 from studio._options import (
     Consent,
     Duration,
@@ -291,17 +290,22 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code and never lets a user's mistake end in a trace."""
     _quieten()
     try:
-        return int(app(arguments, prog_name="wildline", standalone_mode=False) or 0)
+        "\0".join(arguments).encode()  # names that are not UTF-8 cannot go into any record
+        code = int(app(arguments, prog_name="wildline", standalone_mode=False) or 0)
+        sys.stdout.flush()  # a full disk or a closed pipe is told now, not when Python ends
+        return code
     except KeyboardInterrupt:
         return _fail("stopped; finished steps are kept", 130)
     except WildlineError as error:
         return _fail(str(error), error.exit_code)
-    except OSError as error:
-        return _fail(_about(error), OutputError.exit_code)
     except Exception as error:
         message = getattr(error, "format_message", None)  # how Typer words a wrong call
         if message is None:
-            raise
+            from studio._unforeseen import quiet_output, sentence_and_code
+
+            if isinstance(error, OSError):
+                quiet_output()
+            return _fail(*sentence_and_code(error))
         if not arguments or "help" in type(error).__name__.lower():  # called without arguments
             sys.stderr.write(f"{message()}\n")
             return 2
@@ -311,16 +315,6 @@ def run(arguments: list[str]) -> int:
 def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
     return code
-
-
-def _about(error: OSError) -> str:
-    """One line for what no room foresaw: a disk that filled up, a right that was lost."""
-    where = f"'{error.filename}': " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{where}there is no room left on the disk; free some and run this again"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{where}this place is not allowed to be read or written; check its permissions"
-    return f"{where}{error.strerror or error}; check the path and run this again"
 
 
 def _quieten() -> None:

@@ -226,7 +226,7 @@ def load_consent(path: Path) -> Consent:
         raise ConsentError(
             f"the consent record {path} cannot be read ({error.strerror}); check the path"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         why = " ".join(str(error).split())
         raise ConsentError(f"the consent record {path} is not a TOML file: {why}") from error
     record = parse_consent(data, str(path))

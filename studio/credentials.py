@@ -337,7 +337,7 @@ def _read_sidecar(path: Path, identity: Identity | None) -> Credentials:
             problems=tuple(problems),
             sidecar=True,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Credentials("unreadable", problems=(f"sidecar: {error}",), sidecar=True)
 
 

@@ -158,10 +158,17 @@ def _entry(number: int, event: str, facts: dict[str, Any], previous: str) -> tup
 
 def _parse(line: bytes) -> Entry:
     """Read one line and hold it to its own hash; raises ValueError, KeyError, TypeError."""
-    record = json.loads(line)
+    try:
+        record = json.loads(line)
+    except RecursionError as error:  # brackets by the thousand
+        raise ValueError("the line is not one of a ledger") from error
+    if not isinstance(record, dict) or not isinstance(record.get("facts"), dict):
+        raise TypeError("the line is not an entry")
     sha256 = record.pop("sha256")
     if hashlib.sha256(_canonical(record)).hexdigest() != sha256:
         raise ValueError("the line does not match its own sha256")
+    if not all(isinstance(record[name], str) for name in ("time", "event", "previous")):
+        raise TypeError("the line is not an entry")
     return Entry(**record, sha256=sha256, line_sha256=hashlib.sha256(line).hexdigest())
 
 

@@ -314,7 +314,7 @@ def load_production(path: Path) -> Production:
         raise ProductionError(
             f"the production file {path} cannot be read ({error.strerror}); check the path"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         why = " ".join(str(error).split())
         raise ProductionError(f"the production file {path} is not TOML: {why}") from error
     return parse_production(data, path)

@@ -5,36 +5,72 @@ from __future__ import annotations
 import csv
 import difflib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Transcripts", "divide"]
+__all__ = ["Given", "Transcripts", "divide", "plain"]
 
 _TABLES = ("metadata.csv", "transcripts.csv", "metadata.tsv")
+_TIMED = (".srt", ".vtt", ".ass", ".TextGrid")
+_STAGE = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?|^[A-Z][A-Z .'-]{1,24}:")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The words of a recording, the name of the file they are from, and when each is said.
+
+    `times` in seconds, one (start, end) a word; None where the file has none.
+    """
+
+    words: tuple[str, ...]
+    name: str
+    times: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def text(self) -> str:
+        """All of it, one line."""
+        return " ".join(self.words)
 
 
 class Transcripts:
     """Looks beside a recording for its words; each table is read once.
 
-    Understood: `name.txt` and `name.lab` beside `name.wav`, and a table in the same
-    folder or the one above whose rows are `name|text|text as spoken` (LJ Speech),
-    `name,text` or tab-separated; the last column that is not empty is taken.
+    Understood: `name.txt` and `name.lab` beside `name.wav`, subtitles and TextGrids of that name,
+    and a table in the same folder or the one above whose rows are `name|text|text as spoken`
+    (LJ Speech), `name,text` or tab-separated; the last column that is not empty is taken.
     """
 
     def __init__(self) -> None:
         self._tables: dict[Path, dict[str, str]] = {}
 
     def of(self, recording: Path) -> str | None:
-        """The words of `recording`, one line, or None."""
+        """The words of `recording`, one line, or None; subtitles are not looked at."""
+        found = self._untimed(recording)
+        return None if found is None else found[0]
+
+    def given(self, recording: Path) -> Given | None:
+        """The words of `recording`, with their times where it has subtitles; or None."""
+        found = self._untimed(recording)
+        if found is not None:
+            return Given(tuple(found[0].split()), found[1])
+        for suffix in _TIMED:
+            beside = recording.with_suffix(suffix)
+            if beside.is_file() and (given := _read_timed(beside)) is not None:
+                return given
+        return None
+
+    def _untimed(self, recording: Path) -> tuple[str, str] | None:
+        """(words, the name of their file)."""
         for suffix in (".txt", ".lab"):
             text = _read(recording.with_suffix(suffix))
             if text:
-                return text
+                return text, recording.with_suffix(suffix).name
         for folder in (recording.parent, recording.parent.parent):
             for name in _TABLES:
                 rows = self._table(folder / name)
                 text = rows.get(recording.stem) or rows.get(recording.name)
                 if text:
-                    return text
+                    return text, name
         return None
 
     def _table(self, path: Path) -> dict[str, str]:
@@ -50,6 +86,22 @@ def _read(path: Path) -> str | None:
         return None
     # A .lab of times and labels, one a line, is no transcript.
     return None if re.fullmatch(r"([\d.]+ +[\d.]+ +\S+ ?)+", text) else text or None
+
+
+def _read_timed(path: Path) -> Given | None:
+    """The words of subtitles without stage directions and speakers' names; None if unreadable."""
+    from align.formats import read_timing
+    from media.errors import WildlineError
+
+    try:
+        spans = read_timing(path).words
+    except WildlineError:
+        return None
+    kept = [s for s in spans if re.search(r"\w", s.label) and not _STAGE.fullmatch(s.label)]
+    if not kept:
+        return None
+    times = tuple((s.start_s, s.end_s) for s in kept)
+    return Given(tuple(s.label for s in kept), path.name, times)
 
 
 def _read_table(path: Path) -> dict[str, str]:
@@ -71,7 +123,8 @@ def _read_table(path: Path) -> dict[str, str]:
     return rows
 
 
-def _plain(word: str) -> str:
+def plain(word: str) -> str:
+    """A word for comparison: small letters, no punctuation."""
     return re.sub(r"[^\w']", "", word.lower())
 
 
@@ -85,7 +138,7 @@ def divide(text: str, heard: list[str]) -> list[str] | None:
     given = text.split()
     words = [(k, w) for k, line in enumerate(heard) for w in line.split()]
     matcher = difflib.SequenceMatcher(
-        None, [_plain(w) for w in given], [_plain(w) for _, w in words], autojunk=False
+        None, [plain(w) for w in given], [plain(w) for _, w in words], autojunk=False
     )
     blocks = [b for b in matcher.get_matching_blocks() if b.size]
     if sum(b.size for b in blocks) < 0.6 * max(len(given), len(words)):

@@ -11,6 +11,7 @@ likeness, to speak with and to start a fit from.
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ __all__ = [
 STYLE_SIZE = 256
 CARD_NAME, NUMBERS_NAME = "voice.toml", "voice.safetensors"
 _STOCK = "stock:"
+_LARGEST = 64 << 20  # bytes; a voice has a few thousand
 _DATA = Path(__file__).parent / "data"
 
 
@@ -87,7 +89,7 @@ class Voice:
     unit-length centroid float32 [256] of the person's recordings. `f0_median` and
     `f0_range` (5th and 95th percentile) in Hz, 0 when unknown.
 
-    Raises `WeightsError` when the style is not 256 finite numbers.
+    Raises `WeightsError` when the style, or an embedding, is not 256 finite numbers.
     """
 
     name: str
@@ -107,10 +109,12 @@ class Voice:
 
     def __post_init__(self) -> None:
         style = np.ascontiguousarray(self.style, np.float32)
-        if style.shape != (STYLE_SIZE,) or not np.isfinite(style).all():
-            raise WeightsError(
-                f"the style of voice '{self.name}' is not {STYLE_SIZE} finite numbers; fit it again"
-            )
+        for what, numbers in (("style", style), *self.embeddings.items()):
+            if np.shape(numbers) != (STYLE_SIZE,) or not np.isfinite(numbers).all():
+                raise WeightsError(
+                    f"the {what} of voice '{self.name}' is not {STYLE_SIZE} finite numbers; "
+                    "fit it again"
+                )
         style.setflags(write=False)
         object.__setattr__(self, "style", style)
 
@@ -132,10 +136,12 @@ class Voice:
         except OSError as error:
             raise output_error(folder, error) from error
         arrays = {f"embedding.{k}": np.asarray(v, np.float32) for k, v in self.embeddings.items()}
-        with atomic_path(folder / NUMBERS_NAME) as temporary:
-            temporary.write_bytes(save({"style": np.array(self.style), **arrays}))
-        with atomic_path(folder / CARD_NAME) as temporary:
-            temporary.write_text(_card(self), encoding="utf-8")
+        content = save({"style": np.array(self.style), **arrays})
+        # Both are on the disk before either has its name; the card knows its numbers, so that
+        # those of another fit are never taken for this voice's.
+        with atomic_path(folder / CARD_NAME) as card, atomic_path(folder / NUMBERS_NAME) as numbers:
+            numbers.write_bytes(content)
+            card.write_text(_card(self, hashlib.sha256(content).hexdigest()), encoding="utf-8")
 
 
 def load_voice(which: str | Path) -> Voice:
@@ -153,9 +159,9 @@ def load_voice(which: str | Path) -> Voice:
         )
     try:
         card = tomllib.loads((folder / CARD_NAME).read_text("utf-8"))
-        arrays = _numbers(folder / NUMBERS_NAME)
+        arrays = _numbers(folder / NUMBERS_NAME, card.get("numbers_sha256"))
         return _from_card(card, arrays)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise WeightsError(
             f"the voice in '{folder}' cannot be read ({error}); fit it again"
         ) from error
@@ -171,23 +177,29 @@ def stock_voices() -> tuple[str, ...]:
     return (*starts, *_japanese_names())
 
 
-def _numbers(path: Path) -> dict[str, Floats]:
+def _numbers(path: Path, sha256: str | None = None) -> dict[str, Floats]:
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"{path.name} is far larger than a voice's numbers")
+    content = path.read_bytes()
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"{path.name} is damaged or of another fit than {CARD_NAME}")
     try:
-        return dict(load_file(path))
+        return dict(load(content))
     except SafetensorError as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def _card(voice: Voice) -> str:
+def _card(voice: Voice, numbers_sha256: str) -> str:
     import tomlkit
 
     document = tomlkit.document()
     document.add(tomlkit.comment("A voice. The numbers are beside this card."))
     for key in ("name", "person", "consent_id", "engine", "language", "created", "seed"):
         document[key] = getattr(voice, key)
+    document["numbers_sha256"] = numbers_sha256
     document["f0_median_hz"] = round(float(voice.f0_median), 1)
     document["f0_range_hz"] = [round(float(f), 1) for f in voice.f0_range]
     marks = {k: getattr(voice.scores, k) for k in VoiceScores.__dataclass_fields__}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from studio.cues.cue import Cue, CueProblem, CueSheet
 from studio.cues.tables import read_text
-from studio.production import CueSource, Production
+from studio.production import CueSource, Production, ProductionError
 
 __all__ = ["read_fountain"]
 
@@ -27,7 +27,13 @@ def read_fountain(source: CueSource, production: Production) -> CueSheet:
     del production
     text = read_text(source.file)
     lines = text.splitlines()
-    cues = list(_cues(fountain.parse(io.StringIO(text)), lines, source))
+    try:
+        cues = list(_cues(fountain.parse(io.StringIO(text)), lines, source))
+    except Exception as error:  # screenplain lets through whatever a damaged page makes it meet
+        why = " ".join(str(error).split())[:160]
+        raise ProductionError(
+            f"{source.file} cannot be read as a screenplay ({why}); export it again"
+        ) from error
     if not cues:
         sentence = (
             "there is no dialogue in it (a character's name in capitals with a line below); "

@@ -30,9 +30,10 @@ def read_subtitles(source: CueSource, production: Production) -> CueSheet:
     text = _VOICE_TAG.sub(r"\1: ", read_text(source.file))
     try:
         subtitles = pysubs2.SSAFile.from_string(text)
-    except (pysubs2.exceptions.Pysubs2Error, ValueError, IndexError) as error:
+    except Exception as error:  # pysubs2 lets through whatever a damaged file makes it meet
+        why = " ".join(str(error).split())[:160]
         raise ProductionError(
-            f"{source.file} cannot be read as subtitles ({error}); export it again"
+            f"{source.file} cannot be read as subtitles ({why}); export it again"
         ) from error
     origin = _origin(source, production)
     names = [n for k, p in production.people.items() for n in (k, p.name, *p.characters)]

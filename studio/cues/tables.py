@@ -6,9 +6,10 @@ import csv
 import io
 import itertools
 import zipfile
+import zlib
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from studio.cues.columns import Row, Table
 from studio.production import ProductionError
@@ -21,8 +22,13 @@ __all__ = ["read_csv", "read_text", "read_xlsx"]
 _LARGEST_TEXT = 64 << 20
 _LARGEST_UNPACKED = 256 << 20  # bytes of all parts of a workbook together
 _MOST_PARTS = 2_000
+_MOST_ELEMENTS = 2_000_000  # of XML: what is unpacked takes far more room in memory
 _MOST_CELLS = 2_000_000
 _DELIMITERS = ",;\t|"
+_NO_PACKAGE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError),
+    *(SyntaxError, ValueError, LookupError),  # not XML, or in an encoding that nobody knows
+)
 
 
 def read_text(path: Path) -> str:
@@ -94,10 +100,6 @@ def read_xlsx(path: Path, sheet: str | None) -> Table:
 def _check_package(path: Path) -> None:
     """Look at the workbook's parts before anything unpacks them: size, number, no entities."""
     from defusedxml import DefusedXmlException  # type: ignore[import-untyped, unused-ignore]
-    from defusedxml.ElementTree import (  # type: ignore[import-untyped, unused-ignore]
-        ParseError,
-        iterparse,
-    )
 
     try:
         with zipfile.ZipFile(path) as package:
@@ -108,11 +110,16 @@ def _check_package(path: Path) -> None:
                     f"{path} would unpack to {unpacked >> 20} MB in {len(parts)} parts, which no "
                     "cue sheet does; check where it comes from"
                 )
+            elements = 0
             for part in parts:
                 if part.filename.endswith((".xml", ".rels")):
                     with package.open(part) as stream:
-                        for _, element in iterparse(stream, forbid_dtd=True):
-                            element.clear()
+                        elements += _elements(stream, _MOST_ELEMENTS - elements)
+                if elements > _MOST_ELEMENTS:
+                    raise ProductionError(
+                        f"{path} holds more cells than any cue sheet; delete the empty ones, or "
+                        "check where it comes from"
+                    )
     except OSError as error:
         raise ProductionError(
             f"the cue sheet {path} cannot be read ({error.strerror or error}); check the path"
@@ -121,10 +128,29 @@ def _check_package(path: Path) -> None:
         raise ProductionError(
             f"{path} declares XML entities, which no spreadsheet program writes; do not trust it"
         ) from error
-    except (zipfile.BadZipFile, ParseError, RuntimeError, NotImplementedError, EOFError) as error:
+    except _NO_PACKAGE as error:
         raise ProductionError(
             f"{path} is not an Excel workbook ({_short(error)}); save it again as .xlsx"
         ) from error
+
+
+def _elements(stream: IO[bytes], most: int) -> int:
+    """How many XML elements a part has (more than `most` are not counted), held one at a time."""
+    from defusedxml.ElementTree import iterparse  # type: ignore[import-untyped, unused-ignore]
+
+    count = 0
+    open_ones: list[Any] = []
+    for event, element in iterparse(stream, events=("start", "end"), forbid_dtd=True):
+        if event == "start":
+            open_ones.append(element)
+            count += 1
+            if count > most:
+                break
+        else:
+            open_ones.pop()
+            if open_ones:
+                open_ones[-1].clear()
+    return count
 
 
 def _rows(page: Worksheet, path: Path) -> tuple[Row, ...]:

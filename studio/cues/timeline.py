@@ -7,6 +7,7 @@ problem has its row; record timecodes are read as labels, exact and drop-frame a
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ __all__ = ["Placed", "read_edl", "read_otio", "write_timeline"]
 
 _EVENT = re.compile(r"^\d+\s")
 _META = "wildline"
+_LATEST = 100_000_000  # frames: over a thousand hours
 _FIELDS = ("number", "character", "dialogue", "alternate", "reason", "priority", "notes", "take")
 
 
@@ -143,7 +145,8 @@ def _clip(text: list[str], rate: FrameRate) -> Any:
 
 def _line_of(clip: Any, names: Sequence[str]) -> tuple[str, str, str]:
     """Speaker, line and number of an event or timeline clip."""
-    comments = [str(c).lstrip("* ") for c in clip.metadata.get("cmx_3600", {}).get("comments", [])]
+    noted = _mapping(clip.metadata.get("cmx_3600")).get("comments") or ()
+    comments = [str(c).lstrip("* ") for c in noted] if not isinstance(noted, (int, float)) else []
     comments = [re.sub(r"^COMMENTS?:\s*", "", c, flags=re.IGNORECASE) for c in comments]
     comments += [str(m.comment or m.name) for m in clip.markers if m.comment or m.name]
     texts = [c for c in comments if c.strip()]
@@ -165,10 +168,12 @@ def read_otio(source: CueSource, production: Production) -> CueSheet:
     programs the line is in the clip's markers, its metadata "dialogue" or its name."""
     import opentimelineio as otio
 
+    text = read_text(source.file)
     try:
-        timeline = otio.adapters.read_from_file(str(source.file), "otio_json")
+        json.loads(text)  # one that is nested too deeply would end the whole process in OTIO
+        timeline = otio.adapters.read_from_string(text, "otio_json")
         clips = list(timeline.find_clips())
-    except (otio.exceptions.OTIOError, OSError, ValueError, AttributeError) as error:
+    except Exception as error:  # OTIO lets through whatever a damaged file makes it meet
         why = " ".join(str(error).split())[:160]
         raise ProductionError(
             f"{source.file} cannot be read as an OTIO timeline ({why}); export it again"
@@ -187,7 +192,7 @@ def read_otio(source: CueSource, production: Production) -> CueSheet:
 def _timeline_clip(
     row: int, clip: Any, timeline: Any, source: CueSource, production: Production
 ) -> CueSheet:
-    file, meta = source.file.name, dict(clip.metadata.get(_META, {}))
+    file, meta = source.file.name, _mapping(clip.metadata.get(_META))
     names = [n for k, p in production.people.items() for n in (k, p.name, *p.characters)]
     said_by, line, number = _line_of(clip, names)
     line = str(meta.get("dialogue") or clip.metadata.get("dialogue") or line)
@@ -217,7 +222,7 @@ def _timeline_clip(
         scene=str(meta.get("scene") or source.scene or ""),
         reel=str(meta.get("reel") or source.reel or ""),
         variant=str(meta.get("variant") or ""),
-        on_screen=meta.get("on_screen"),
+        on_screen=on_screen if isinstance(on_screen := meta.get("on_screen"), bool) else None,
         where=f"{file}:{row}",
     )
     return CueSheet((cue,))
@@ -225,9 +230,19 @@ def _timeline_clip(
 
 def _span_of(clip: Any, timeline: Any, production: Production) -> tuple[Timecode, Timecode]:
     """First frame and the one after the last, on the timeline's own clock."""
-    span = clip.transformed_time_range(clip.trimmed_range(), timeline.tracks)
+    from opentimelineio.exceptions import OTIOError
+
+    try:
+        span = clip.transformed_time_range(clip.trimmed_range(), timeline.tracks)
+    except OTIOError as error:
+        raise MediaError(
+            f"clip '{clip.name}' has no place on the timeline; export it with its media linked"
+        ) from error
     zero = timeline.global_start_time
     rate = span.start_time.rate
+    times = (span.start_time.value, span.duration.value, zero.value if zero else 0)
+    if not all(abs(time) < _LATEST for time in times):  # nor are they NaN
+        raise MediaError(f"clip '{clip.name}' lies beyond any film; export the timeline again")
     if FrameRate.parse(rate).value not in (production.rate.value, production.rate.nominal):
         raise MediaError(
             f"the timeline runs at {rate:g} and the production at {production.rate}; export it "
@@ -238,6 +253,11 @@ def _span_of(clip: Any, timeline: Any, production: Production) -> tuple[Timecode
     )
     begin = Timecode(first, production.rate, production.drop_frame)
     return begin, begin + round(span.duration.value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """A clip's notes under one name; other programs may keep anything there."""
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 # --- out -------------------------------------------------------------------------------------
