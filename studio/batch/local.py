@@ -125,13 +125,12 @@ class LocalCrew:
         return results
 
     def dismiss(self) -> None:
-        """Send the workers home, or kill them where they are at work: only that step is lost."""
+        """End the workers at once: an idle one has nothing to lose, else only its step is lost."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        if self._at_work:
-            for process in list((pool._processes or {}).values()):
-                process.kill()
+        for process in list((pool._processes or {}).values()):
+            process.kill()  # taking the models down in order would cost most of a second
         pool.shutdown(wait=True, cancel_futures=True)
         self._at_work.clear()
 
