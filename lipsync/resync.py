@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 #: A picture and the changes to lay into it.
 Changed = tuple["Picture", tuple["Change", ...]]
 
-__all__ = ["PassedStretch", "ResyncReport", "crop_spec_for", "resync"]
+__all__ = ["PassedStretch", "ResyncReport", "archive_source", "crop_spec_for", "resync"]
 
 _BATCH = 4
 _AHEAD = 4
@@ -231,6 +231,16 @@ def _sources(
             f"none of the {len(archive)} archive files shows a face; give footage of the person"
         )
     return target, sources, tuple(skipped)
+
+
+def archive_source(path: Path, cache: Path, progress: Progress | None = None) -> BankSource:
+    """Footage of a person, tracked and its own sound aligned; both are kept in `cache`.
+
+    Raises `NoFaceError` and `MediaError`.
+    """
+    from lipsync.faces import track_faces
+
+    return _source(path, track_faces(path, progress=progress, cache=cache), cache)
 
 
 def _source(path: Path, track: FaceTrack, cache: Path) -> BankSource:
