@@ -1,14 +1,19 @@
 """Every usable mouth of a person's footage, small enough to keep: the mouthbank's memory.
 
-Pictures are kept as JPEG of the canonical crop (4:4:4, about 20 kB each), at most
-`MOST_MOUTHS` of them, taken in runs of two seconds spread over all the footage; so ten
-minutes need no more memory than two.
+Pictures are kept as JPEG of the canonical crop (4:4:4, about 20 kB each) in a temporary
+file, at most `MOST_MOUTHS` of them, taken in runs of two seconds spread over all the footage;
+so ten minutes need little more memory than two.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +23,7 @@ from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip
 from lipsync.faces import usable_frames
 from lipsync.pose import fit_pose, to_face
 from media.errors import ArchiveError
+from media.files import output_error
 
 if TYPE_CHECKING:
     from lipsync.engines import BankSource, Progress
@@ -29,7 +35,7 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.intp]
 
-#: Mouths kept at most; 9,000 are six minutes at 25 frames a second and 0.25 GB.
+#: Mouths kept at most; 9,000 are six minutes at 25 frames a second, 0.1 GB beside their pictures.
 MOST_MOUTHS = 9000
 _RUN_S = 2.0
 _JPEG_QUALITY = 95
@@ -38,11 +44,39 @@ _LOOK_SIZE = (12, 8)
 _LOOK_ROWS, _LOOK_COLUMNS = (0.22, 0.78), (0.22, 0.78)
 
 
+class Pictures:
+    """Coded pictures in a temporary file that goes with the last use of it.
+
+    Raises `OutputError` where the folder for temporary files is full.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="wildline-", buffering=0)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._ends = [0]
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def append(self, data: bytes) -> None:
+        """Keep one more."""
+        try:
+            if self._file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, "")
+        except OSError as error:
+            raise output_error(Path(tempfile.gettempdir(), "wildline"), error) from error
+        self._ends.append(self._ends[-1] + len(data))
+
+    def __getitem__(self, index: int) -> bytes:
+        first, stop = self._ends[index], self._ends[index + 1]
+        return os.pread(self._file.fileno(), stop - first, first)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Mouths:
     """n mouths.
 
-    `jpeg`: the crops; `points` float32[n, 478, 2]: mesh in crop pixels; `face`
+    `pictures`: the crops as JPEG; `points` float32[n, 478, 2]: mesh in crop pixels; `face`
     float32[n, 478, 3]: mesh in face coordinates (mm, pose undone); `shape` float32[n, 7]: as
     `lip_shape`; `pose` float32[n, 3] degrees; `look` float32[n, 96]: the mouth's grey
     picture, small, 0..1; `light` float32[n, 3]: mean colour, 0..1; `sharp` float32[n]:
@@ -50,7 +84,7 @@ class Mouths:
     `source` and `frame` intp[n]: where each comes from.
     """
 
-    jpeg: tuple[bytes, ...]
+    pictures: Pictures
     points: Floats
     face: Floats
     shape: Floats
@@ -63,13 +97,13 @@ class Mouths:
     frame: Ints
 
     def __len__(self) -> int:
-        return len(self.jpeg)
+        return len(self.pictures)
 
     def picture(self, index: int) -> Pixels:
         """The crop uint8[S, S, 3] of mouth `index`."""
         import cv2
 
-        data = np.frombuffer(self.jpeg[index], np.uint8)
+        data = np.frombuffer(self.pictures[index], np.uint8)
         decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
         return np.asarray(decoded, np.uint8)[..., ::-1]
 
@@ -93,15 +127,17 @@ def collect(
             "near enough and turned to the camera"
         )
     rows: list[dict[str, Any]] = []
+    pictures = Pictures()
     # One pass in order: footage is decoded once, however much is kept of it.
     for number, (source, frames) in enumerate(zip(sources, chosen, strict=True)):
         for row in _read(source, frames, spec):
+            pictures.append(row.pop("jpeg"))
             rows.append({"source": number, **row})
             if progress and len(rows) % 25 == 0:
                 progress("reading mouths", len(rows), total)
     if progress:
         progress("reading mouths", len(rows), len(rows))
-    return _table(rows)
+    return _table(pictures, rows)
 
 
 def _choose(tracks: Sequence[tuple[FaceTrack, NDArray[np.bool_]]], most: int) -> list[Ints]:
@@ -186,7 +222,7 @@ def _describe(picture: Pixels) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> Mouths:
+def _table(pictures: Pictures, rows: list[dict[str, Any]]) -> Mouths:
     """Rows as columns."""
 
     def column(name: str, kind: type[np.generic]) -> NDArray[Any]:
@@ -194,7 +230,7 @@ def _table(rows: list[dict[str, Any]]) -> Mouths:
 
     floats = ("points", "face", "shape", "pose", "look", "light", "sharp", "scale")
     return Mouths(
-        jpeg=tuple(r["jpeg"] for r in rows),
+        pictures=pictures,
         source=column("source", np.intp),
         frame=column("frame", np.intp),
         **{name: column(name, np.float32) for name in floats},

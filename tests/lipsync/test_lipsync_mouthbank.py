@@ -14,7 +14,7 @@ from align.timing import Span, Timing
 from align.visemes import curves
 from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip_shape
 from lipsync.engines import BankSource, RenderJob, get_renderer
-from lipsync.engines._bank import _choose
+from lipsync.engines._bank import Pictures, _choose
 from lipsync.engines._plan import parts as mouths_shown
 from lipsync.engines._select import Bank, PathFinder, Wanted, cheapest_path
 from lipsync.engines.mouthbank import MouthBankRenderer
@@ -22,7 +22,7 @@ from lipsync.faces import usable_frames
 from lipsync.morph import CONTROL, FOLLOW, dissolve, match_light, reshape, spread_follow, warp
 from lipsync.motion import closures, silence
 from lipsync.track import FaceTrack
-from media.errors import ArchiveError
+from media.errors import ArchiveError, OutputError
 from media.time import FrameRate
 from media.video import ColourTags, FootageWriter, Frame
 
@@ -314,3 +314,24 @@ def test_refusals(job: RenderJob):
         renderer.prepare(empty)
     with pytest.raises(ArchiveError, match="no usable mouth"):
         renderer.prepare(replace(job, sources=[]))
+
+
+def test_pictures_come_back_from_their_file_in_any_order() -> None:
+    rng = np.random.default_rng(3)
+    coded = [rng.bytes(n) for n in (5, 0, 70_000, 1, 20_000)]
+    pictures = Pictures()
+    for data in coded:
+        pictures.append(data)
+    assert len(pictures) == 5
+    assert [pictures[i] for i in (4, 0, 2, 1, 3, 2)] == [coded[i] for i in (4, 0, 2, 1, 3, 2)]
+
+
+def test_a_full_disk_ends_the_reading_of_mouths_in_one_line() -> None:
+    pictures = Pictures()
+    full = Path("/dev/full")
+    if not full.is_char_device():
+        pytest.skip("this system has no /dev/full")
+    with full.open("wb", buffering=0) as nowhere:
+        pictures._file = nowhere
+        with pytest.raises(OutputError, match="no room left"):
+            pictures.append(b"mouth")
