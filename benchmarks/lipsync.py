@@ -1,6 +1,7 @@
 """Lips against the real ones: held-out sentences and the last part of a continuous speech.
 
     python benchmarks/lipsync.py [--data FOLDER] [--only grid|speech] [--sheets FOLDER]
+        [--engine mouthnet --face-model FOLDER]
 
 The data is not part of the project; `--data` or WILDLINE_DATA names it (docs/benchmarks.md).
 Tracks and alignments are kept in the cache folder. Everything is measured by tracking the
@@ -32,7 +33,7 @@ if __name__ == "__main__":
 from align.timing import Timing
 from lipsync.blend import Paster
 from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip_shape
-from lipsync.engines import BankSource, RenderJob
+from lipsync.engines import BankSource, RenderJob, get_renderer
 from lipsync.engines.mouthbank import MouthBankRenderer
 from lipsync.faces import build_track, track_faces, usable_frames
 from lipsync.motion import MotionExample, closed_below, in_sync, picture_lead
@@ -197,11 +198,15 @@ def mouths(frames: Sequence[Pixels], track: FaceTrack) -> Pixels:
 
 
 def evaluate(
-    renderer: MouthBankRenderer, clip: Clip, first: int, last: int, sheets: Path | None
+    renderer: MouthBankRenderer, clip: Clip, first: int, last: int, rows: dict[str, list[Pixels]]
 ) -> Result:
-    """Re-render frames first..last of `clip` (the job is prepared) and measure."""
+    """Re-render frames first..last of `clip` (the job is prepared) and measure.
+
+    The frames are added to `rows`, for a contact sheet.
+    """
     job = _JOBS[id(renderer)]
     real, ours, fps = rerender(renderer, clip, job, first, last)
+    rows |= {"real": real, renderer.name: ours}
     truth, track = part(clip.track, first, last), again(ours, clip.track)
     timing, sound = later(clip, first)
     everything = np.concatenate([lip_shape(c.track.landmarks)[:, 0] for c in _BANKS[id(renderer)]])
@@ -211,8 +216,6 @@ def evaluate(
     both = np.isfinite(planned) & np.isfinite(wanted)
     path = [p for p in renderer.path[first:last] if p is not None]
     joins = sum(b != (a[0], a[1] + 1) for a, b in pairwise(path))
-    if sheets is not None:
-        contact_sheets(clip.path.stem, real, ours, truth, sheets)
     return Result(
         real=score_lips(truth, timing, sound=sound, reference=truth, shut_below=shut),
         ours=score_lips(track, timing, sound=sound, reference=truth, shut_below=shut),
@@ -252,12 +255,12 @@ def average(scores: Sequence[LipScores]) -> LipScores:
     return LipScores(**{**means, "frames": int(values["frames"].sum())})
 
 
-def show(title: str, results: Sequence[Result]) -> None:
+def show(title: str, results: Sequence[Result], engine: str) -> None:
     """Print the ground truth, ours, and the pictures' scores."""
-    print(f"\n{title}")
+    print(f"\n{title}, {engine}")
     rows = {
         "real": average([r.real for r in results]),
-        "mouthbank": average([r.ours for r in results]),
+        engine: average([r.ours for r in results]),
     }
     print(score_table(rows))
     lowest = min(r.ours.opening for r in results)
@@ -265,7 +268,7 @@ def show(title: str, results: Sequence[Result]) -> None:
         f.name: np.mean([getattr(r.mouth, f.name) for r in results]) for f in fields(PictureScores)
     }
     print(
-        f"opening correlation: measured {rows['mouthbank'].opening:.3f} (lowest {lowest:.3f}), "
+        f"opening correlation: measured {rows[engine].opening:.3f} (lowest {lowest:.3f}), "
         f"planned {np.mean([r.planned for r in results]):.3f}"
     )
     print(
@@ -279,7 +282,9 @@ def show(title: str, results: Sequence[Result]) -> None:
     )
 
 
-def grid(data: Path, cache: Path, held_out: int, sheets: Path | None) -> None:
+def grid(
+    data: Path, cache: Path, held_out: int, sheets: Path | None, engines: Sequence[str]
+) -> None:
     """Sentences of one man that are not in his bank, re-rendered from their own words."""
     paths = sorted((data / "archive_grid_s1").glob("*.mpg"))
     clips = [load(p, cache, sentence(p)) for p in paths]
@@ -288,25 +293,36 @@ def grid(data: Path, cache: Path, held_out: int, sheets: Path | None) -> None:
     test = [c for c in test if c.path.stem not in lost]
     if lost:
         print(f"GRID: left out, the face was followed in less than half of: {', '.join(lost)}")
-    renderer = MouthBankRenderer()
-    results = []
-    start = time.perf_counter()
-    for clip in test:
-        plan(renderer, clip, bank)
-        if not results:
-            print(
-                f"GRID: bank of {len(bank)} clips read and learnt in "
-                f"{time.perf_counter() - start:.1f} s; held-out motion correlation "
-                f"{renderer.model.held_out.round(3).tolist()}"
-            )
-        results.append(evaluate(renderer, clip, 0, len(clip.track), sheets))
-    show(
-        f"GRID, {len(results)} held-out sentences, {sum(r.real.frames for r in results)} frames",
-        results,
-    )
+    pictures: dict[str, dict[str, list[Pixels]]] = {c.path.stem: {} for c in test}
+    for engine in engines:
+        renderer = renderer_of(engine)
+        results = []
+        start = time.perf_counter()
+        for clip in test:
+            plan(renderer, clip, bank)
+            if not results:
+                print(
+                    f"GRID: bank of {len(bank)} clips read and learnt in "
+                    f"{time.perf_counter() - start:.1f} s; held-out motion correlation "
+                    f"{renderer.model.held_out.round(3).tolist()}"
+                )
+            rows = pictures[clip.path.stem] if sheets else {}
+            results.append(evaluate(renderer, clip, 0, len(clip.track), rows))
+        frames = sum(r.real.frames for r in results)
+        show(f"GRID, {len(results)} held-out sentences, {frames} frames", results, renderer.name)
+    if sheets:
+        for clip in test:
+            contact_sheets(clip.path.stem, pictures[clip.path.stem], clip.track, sheets)
 
 
-def speech(data: Path, cache: Path, sheets: Path | None) -> None:
+def renderer_of(engine: str) -> MouthBankRenderer:
+    """The engine, or the engine with its trained face as "mouthnet:FOLDER"."""
+    renderer = get_renderer(engine)
+    assert isinstance(renderer, MouthBankRenderer)
+    return renderer
+
+
+def speech(data: Path, cache: Path, sheets: Path | None, engines: Sequence[str]) -> None:
     """The last fifth of a continuous address from the rest of it."""
     clip = load(data / "clips" / "lia_obama.mov", cache)
     n = len(clip.track)
@@ -332,39 +348,46 @@ def speech(data: Path, cache: Path, sheets: Path | None) -> None:
         duration_s=cut,
     )
     rest = Clip(clip.path, early, timing, clip.sound.cut(0, cut))
-    renderer = MouthBankRenderer()
-    start = time.perf_counter()
-    plan(renderer, clip, [rest])
-    print(
-        f"read and learnt in {time.perf_counter() - start:.1f} s; held-out motion correlation "
-        f"{renderer.model.held_out.round(3).tolist()}"
-    )
-    show("lia_obama, last fifth from the rest", [evaluate(renderer, clip, first, n - 8, sheets)])
+    rows: dict[str, list[Pixels]] = {}
+    for engine in engines:
+        renderer = renderer_of(engine)
+        start = time.perf_counter()
+        plan(renderer, clip, [rest])
+        print(
+            f"read and learnt in {time.perf_counter() - start:.1f} s; held-out motion correlation "
+            f"{renderer.model.held_out.round(3).tolist()}"
+        )
+        result = evaluate(renderer, clip, first, n - 8, rows)
+        show("lia_obama, last fifth from the rest", [result], renderer.name)
+    if sheets is not None:
+        contact_sheets(clip.path.stem, rows, part(clip.track, first, n - 8), sheets)
 
 
 def contact_sheets(
-    name: str, real: Sequence[Pixels], ours: Sequence[Pixels], track: FaceTrack, folder: Path
+    name: str, rows: dict[str, list[Pixels]], track: FaceTrack, folder: Path
 ) -> None:
-    """Consecutive frames, real above ours, 14 to a row, 56 to a picture."""
+    """Consecutive frames, the real one above each engine's, 14 to a row, 42 to a picture."""
     import cv2
 
     folder.mkdir(parents=True, exist_ok=True)
     tiles = []
-    for i, (a, b) in enumerate(zip(real, ours, strict=True)):
+    for i, column in enumerate(zip(*rows.values(), strict=True)):
         if np.isnan(track.landmarks[i, 0, 0]):
             continue
         to = crop_transforms(track.landmarks[i][None], SPEC)[0]
-        pair = [
-            cv2.resize(crop(x, to, SPEC), (128, 128), interpolation=cv2.INTER_AREA) for x in (a, b)
-        ]
-        tile = np.concatenate(pair)
+        tile = np.concatenate(
+            [
+                cv2.resize(crop(x, to, SPEC), (128, 128), interpolation=cv2.INTER_AREA)
+                for x in column
+            ]
+        )
         cv2.putText(tile, str(i), (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1)
         tiles.append(tile)
     for page in range(0, len(tiles), 42):
         some = tiles[page : page + 42]
         some += [np.zeros_like(some[0])] * (-len(some) % 14)
-        rows = [np.concatenate(some[i : i + 14], axis=1) for i in range(0, len(some), 14)]
-        cv2.imwrite(str(folder / f"{name}-{page:04d}.png"), np.concatenate(rows)[..., ::-1])
+        sheet = [np.concatenate(some[i : i + 14], axis=1) for i in range(0, len(some), 14)]
+        cv2.imwrite(str(folder / f"{name}-{page:04d}.png"), np.concatenate(sheet)[..., ::-1])
 
 
 def main() -> None:
@@ -378,16 +401,26 @@ def main() -> None:
     parser.add_argument("--only", choices=("grid", "speech"))
     parser.add_argument("--clips", type=int, default=HELD_OUT, help="held-out sentences to render")
     parser.add_argument("--sheets", type=Path, help="folder for contact sheets")
+    parser.add_argument("--engine", choices=("mouthbank", "mouthnet"), default="mouthbank")
+    parser.add_argument(
+        "--face-model",
+        type=Path,
+        help="for mouthnet: a face trained on the clips that are not held out; "
+        "its row stands beside the mouthbank's",
+    )
     args = parser.parse_args()
+    if (args.engine == "mouthnet") != (args.face_model is not None):
+        parser.exit(2, "mouthnet needs --face-model, and nothing else takes it\n")
+    engines = ["mouthbank", *([f"mouthnet:{args.face_model}"] if args.face_model else [])]
     if not args.data.is_dir():
         parser.exit(2, f"there is no data folder {args.data}; name it with --data\n")
     from media.files import user_cache_dir
 
     cache = args.cache or user_cache_dir() / "benchmarks"
     if args.only != "speech":
-        grid(args.data, cache, args.clips, args.sheets)
+        grid(args.data, cache, args.clips, args.sheets, engines)
     if args.only != "grid":
-        speech(args.data, cache, args.sheets)
+        speech(args.data, cache, args.sheets, engines)
 
 
 if __name__ == "__main__":

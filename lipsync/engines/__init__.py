@@ -136,15 +136,15 @@ class WholeFaceRenderer(MouthRenderer, Protocol):
 
 def engine_names() -> tuple[str, ...]:
     """Names that `get_renderer` knows."""
-    return ("mouthbank", "wav2lip")
+    return ("mouthbank", "mouthnet", "wav2lip")
 
 
 def get_renderer(name: str, weights: Path | None = None) -> MouthRenderer:
     """The engine called `name`, imported on use.
 
-    `weights` is the checkpoint of an engine that brings none ("wav2lip"); "wav2lip:FILE" says
-    both in one. Raises `EngineMissingError` for an unknown name or a missing checkpoint,
-    `WeightsError` for a checkpoint of another kind.
+    `weights` is the checkpoint of an engine that brings none ("wav2lip"), or the folder of a
+    trained face ("mouthnet"); "wav2lip:FILE" says both in one. Raises `EngineMissingError` for an
+    unknown name or a missing checkpoint, `WeightsError` for a checkpoint of another kind.
     """
     name, _, path = name.partition(":")
     if path:
@@ -155,6 +155,15 @@ def get_renderer(name: str, weights: Path | None = None) -> MouthRenderer:
         return MouthBankRenderer()
     if name == "mouthbank":
         raise EngineMissingError("the mouthbank learns from the footage; leave --weights out")
+    if name == "mouthnet":
+        from lipsync.engines.mouthnet import MouthNetRenderer
+
+        if weights is None:
+            raise EngineMissingError(
+                "mouthnet needs a trained face; train one with: wildline train-face FOOTAGE -o "
+                "faces/NAME, and name that folder with --face-model"
+            )
+        return MouthNetRenderer(weights)
     if name == "wav2lip":
         from lipsync.engines.wav2lip import Wav2LipRenderer
 
