@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from align.timing import Span, Timing
 from media.errors import AlignError
@@ -93,8 +94,11 @@ def to_vtt(timing: Timing) -> str:
     cues = ["WEBVTT\n"]
     for line in _lines(timing):
         words = [_escape(line[0].label)]
-        for word in line[1:]:
-            words.append(f"<{_clock(_milliseconds(word.start_s), '.')}>{_escape(word.label)}")
+        for before, word in pairwise(line):
+            start, end = _milliseconds(word.start_s), _milliseconds(before.end_s)
+            if start > end:  # a pause: where the word before it ends
+                words[-1] += f"<{_clock(end, '.')}>"
+            words.append(f"<{_clock(start, '.')}>{_escape(word.label)}")
         cues.append(f"{_arrow(line, '.')}\n{' '.join(words)}\n")
     return "\n".join(cues)
 

@@ -178,7 +178,7 @@ def read_timing(path: Path | str) -> Timing:
     try:
         return read(_decode(raw))
     except AlignError as error:
-        raise AlignError(f"'{source}': {error}") from error
+        raise AlignError(f"'{source}': {' '.join(str(error).split())}") from error
     except _DAMAGE as error:
         raise AlignError(
             f"'{source}' is damaged or is not a {source.suffix} timing; write it again"

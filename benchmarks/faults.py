@@ -1,22 +1,29 @@
 """Does every fault end in one clear line, with nothing half-written and no finished work lost?
 
-    python benchmarks/faults.py [--mutants 500] [--full 40] [--kills 200] [--seed 0] [--keep FOLDER]
+    python benchmarks/faults.py [--parts mutants,kills] [--scale 0.1] [--seed 0]
+                                [--json FILE] [--report docs/benchmarks/faults.md] [--keep FOLDER]
 
-Three parts, each the real commands in a process of their own:
+The parts, each of them the real commands:
 
-- mutants: files of every kind, damaged in eight ways, given to the command that reads them;
-- full: the same commands on whole files, on a disk that fills up at a random byte;
-- kills: a batch killed (SIGKILL to the whole group) at random moments and started again.
+- mutants: files of every kind, damaged in nine ways, given to the commands that read them;
+- weights: the ONNX files and face tracks that are kept in the user's cache, damaged;
+- absurd: heads that say 0 x 0, 100000 x 100000, 0 frames a second, 2^31 samples ...;
+- tricks: names, `..`, links, pipes and devices;
+- bombs: workbooks that unpack to gigabytes, XML that grows, pickles for weights;
+- disks: a disk that fills up (a true one, and a limit on the size of files), a read-only folder;
+- boundaries: every call to the disk made to fail in turn (EIO, ENOSPC, EACCES, EROFS, EMFILE);
+- kills: SIGKILL at random moments, and everything begun again.
 
-A run fails when it hangs, shows a trace, dies of a signal, takes more than 4 GB, leaves
-anything but whole results, or says other than one line when it refuses. Commands of the first
-two parts are forked from a process that has imported the libraries, which saves their start.
+A run is wrong when it hangs, shows a trace, dies of a signal, takes more than 4 GB, leaves
+anything but whole results, loses what was finished, or says other than one line when it refuses.
+Commands are forked from a process that has imported the libraries, which saves their start; every
+twelfth mutant, and the kills of the true batch, go through the installed `wildline`. What is
+random comes from --seed, and each run has a generator of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import resource
@@ -26,315 +33,365 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fault_material import CUES, PRODUCTION, Kind, damaged, kinds, make_specimens
+import fault_kills as fatal
+from fault_absurd import Trial, absurd, bombs, tricks
+from fault_boundaries import ERRORS, Shim
+from fault_checks import Tally, faults_of
+from fault_material import Kind, damaged, kinds, make_specimens
+from fault_server import Ended, forked, installed, preload
 
-WILDLINE = str(Path(sys.executable).with_name("wildline"))
-LIMIT_S = 120.0
-MOST_MB = 4096
-ALWAYS = {"wildline-ledger.jsonl", "wildline-disclosure.csv"}
-
-
-@dataclass
-class Ended:
-    """How one command ended."""
-
-    code: int | None  # None: it hung
-    error: str
-    peak_mb: float
-    seconds: float
+PARTS = ("mutants", "weights", "absurd", "tricks", "bombs", "disks", "boundaries", "kills")
+EVERY = 12  # of so many mutants one goes through the installed command
 
 
-@dataclass
-class Tally:
-    """What was run and what went wrong."""
+@dataclass(frozen=True)
+class Stand:
+    """What the parts share."""
 
-    runs: Counter[str] = field(default_factory=Counter)
-    codes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-    peak_mb: float = 0.0
-    slowest_s: float = 0.0
+    place: Path
+    specimens: dict[str, Path]
+    kinds: list[Kind]
+    seed: int
+    scale: float
+    tally: Tally
 
-    def add(self, part: str, ended: Ended, faults: list[str], how: str) -> None:
-        """Count one run."""
-        self.runs[part] += 1
-        self.codes[part, str(ended.code)] += 1
-        self.peak_mb = max(self.peak_mb, ended.peak_mb)
-        self.slowest_s = max(self.slowest_s, ended.seconds)
-        for fault in faults:
-            self.wrong.append(f"{part}: {how}: {fault}")
-            print(f"  WRONG {self.wrong[-1]}", flush=True)
+    def rng(self, part: str, number: int) -> random.Random:
+        """The generator of one run: it can be repeated by itself."""
+        return random.Random(f"{self.seed}:{part}:{number}")
 
+    def count(self, whole: int) -> int:
+        """So many runs, on this scale."""
+        return max(1, round(whole * self.scale))
 
-def forked(arguments: list[str], folder: Path, room: int | None = None) -> Ended:
-    """Run a command in a fork of this process, in `folder`; `room`: bytes a file may have."""
-    error = folder.parent / "stderr.txt"
-    began = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        _become(arguments, folder, error, room)
-    used = _wait(child, began)
-    seconds = time.monotonic() - began
-    text = error.read_text("utf-8", "replace") if error.exists() else ""
-    if used is None:
-        return Ended(None, text, 0.0, seconds)
-    status, usage = used
-    code = os.waitstatus_to_exitcode(status)
-    return Ended(code, text, usage.ru_maxrss / 1024, seconds)
-
-
-def _become(arguments: list[str], folder: Path, error: Path, room: int | None) -> None:
-    """The child: never returns."""
-    code = 99
-    try:
-        os.setsid()
-        os.chdir(folder)
-        for name, number in (("/dev/null", 1), (str(error), 2)):
-            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            os.dup2(handle, number)
-        if room is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
-        from studio.cli import run
-
-        try:
-            code = run(arguments)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _wait(child: int, began: float) -> tuple[int, resource.struct_rusage] | None:
-    while time.monotonic() - began < LIMIT_S:
-        done, status, usage = os.wait4(child, os.WNOHANG)
-        if done:
-            return status, usage
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.wait4(child, 0)
-    return None
-
-
-def faults_of(ended: Ended, folder: Path, allowed: set[str]) -> list[str]:
-    """What is wrong with how a command ended, and with what it left."""
-    found = []
-    lines = [line for line in ended.error.splitlines() if line.strip()]
-    if ended.code is None:
-        found.append(f"hung for {LIMIT_S:.0f} s")
-    elif ended.code < 0:
-        found.append(f"died of signal {-ended.code}")
-    elif ended.code not in (0, 1, 2):
-        found.append(f"exit code {ended.code}")
-    if "Traceback" in ended.error:
-        found.append(f"trace: {lines[-1][:200]}")
-    elif ended.code == 2 and (len(lines) != 1 or not lines[0].startswith("error: ")):
-        found.append(f"{len(lines)} lines: {' | '.join(lines)[:200]}")
-    if ended.peak_mb > MOST_MB:
-        found.append(f"{ended.peak_mb:.0f} MB")
-    left = {p.name for p in folder.iterdir()} - allowed - ALWAYS
-    if left:
-        found.append(f"left behind: {', '.join(sorted(left))}")
-    return found + [f"not whole: {name}" for name in not_whole(folder)]
-
-
-def not_whole(folder: Path) -> Iterator[str]:
-    """Results that cannot be read back."""
-    from align.formats import read_timing
-    from media.audio import read_sound
-    from media.errors import WildlineError
-    from media.video import probe
-
-    readers = {".mp4": probe, ".wav": read_sound, ".TextGrid": read_timing}
-    for path in folder.glob("out.*"):
-        reader = readers.get(path.suffix)
-        try:
-            if reader is not None:
-                reader(path)
-        except WildlineError as error:
-            yield f"{path.name} ({error})"
-
-
-def mutants(count: int, every: list[Kind], place: Path, rng: random.Random, tally: Tally) -> None:
-    """Part one."""
-    for number in range(count):
-        kind = every[number % len(every)]
-        how, content = damaged(kind.specimen.read_bytes(), rng)
-        run = place / "run"
+    def fresh(self, name: str = "run") -> Path:
+        """An empty folder for a run."""
+        run = self.place / name
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir()
+        return run
+
+
+# --- damaged files -----------------------------------------------------------------------------
+
+
+def mutants(stand: Stand) -> None:
+    """Files of every kind, damaged."""
+    for number in range(stand.count(720)):
+        kind = stand.kinds[number % len(stand.kinds)]
+        turn = number // len(stand.kinds)
+        how, content = damaged(kind.specimen.read_bytes(), stand.rng("mutant", number))
+        run = stand.fresh()
         path = run / kind.specimen.name
         path.write_bytes(content)
-        ended = forked(kind.command(path, run), run)
+        arguments = kind.commands[turn % len(kind.commands)](path, run)
+        ended = (installed if number % EVERY == 5 else forked)(arguments, run)
         faults = faults_of(ended, run, {path.name, *kind.outputs})
-        tally.add(f"mutant {kind.name}", ended, faults, f"#{number} {how}")
+        stand.tally.add(f"{kind.name}, damaged", f"#{number} {how}, {arguments[0]}", ended, faults)
 
 
-def full_disks(
-    count: int, every: list[Kind], place: Path, rng: random.Random, tally: Tally
-) -> None:
-    """Part two."""
-    writers = [
-        kind for kind in every if kind.outputs and kind.name in ("mp4", "TextGrid", "voice.toml")
-    ]
-    for number in range(count):
-        kind = writers[number % len(writers)]
-        run = place / "run"
+def weights(stand: Stand) -> None:
+    """What lies in the user's cache, damaged: it is made again, or refused."""
+    cache = Path(os.environ["WILDLINE_CACHE"])
+    wav, film, grid = (str(stand.specimens[name]) for name in ("wav", "mp4", "textgrid"))
+    consent = ("--consent", str(stand.specimens["consent.toml"]), "--person", "Mara Voss")
+    say = ("say", "Yes.", "--voice", "stock:mara", "--takes", "1", "-o", "out.wav")
+    resync = ("resync", film, wav, "--timing", grid, *consent, "-o", "out.mp4")
+    run = stand.fresh()
+    forked(say, run)
+    sound = (run / "out.wav").read_bytes()[-90_000:-1000]
+    cases = (("ONNX", "**/*.onnx", say, 36), ("face track", "lipsync/*.npz", resync, 6))
+    for kind, pattern, arguments, count in cases:
+        forked(arguments, stand.fresh())
+        for number in range(stand.count(count)):
+            rng = stand.rng(kind, number)
+            path = rng.choice(sorted(cache.glob(pattern)))
+            how, content = damaged(path.read_bytes(), rng)
+            path.write_bytes(content)
+            run = stand.fresh()
+            ended = forked(arguments, run)
+            faults = faults_of(ended, run, {"out.wav", "out.json", "out.mp4", "out.report.json"})
+            if kind == "ONNX" and ended.code == 0:
+                same = (run / "out.wav").read_bytes()[-90_000:-1000] == sound
+                faults += [] if same else [("other", "the line sounds other than before")]
+            what = f"#{number} {path.name} {how}"
+            stand.tally.add(f"{kind} in the cache, damaged", what, ended, faults)
+
+
+def trials(part: str, every: Iterator[Trial], stand: Stand) -> None:
+    """Trials that are made by hand, each once."""
+    for number, trial in enumerate(every):
+        if stand.scale < 1 and stand.rng(part, number).random() > stand.scale:
+            continue
+        run = stand.fresh()
+        trial.begin(run)
+        ended = forked(trial.arguments, run)
+        if ended.error.startswith("wav2lip weights:"):  # the terms of the weights, no refusal
+            ended = type(ended)(**{**vars(ended), "error": ended.error.partition("\n")[2]})
+        faults = faults_of(ended, run, set(trial.outputs))
+        if ended.code not in trial.codes:
+            faults.append(("other", f"exit code {ended.code}: {ended.error.strip()[-200:]}"))
+        if trial.after is not None and (wrong := trial.after(run)):
+            faults.append(("lost", wrong))
+        stand.tally.add(part, trial.name, ended, faults)
+
+
+# --- disks -------------------------------------------------------------------------------------
+
+
+def disks(stand: Stand) -> None:
+    """A limit on the size of files, a true disk that is full, and a read-only folder."""
+    for number in range(stand.count(60)):
+        rng = stand.rng("limit", number)
+        room = int(10 ** rng.uniform(0, 5.8))
+        run = stand.fresh()
+        arguments, names = _writing(stand, run, number)
+        ended = forked(arguments, run, before=lambda room=room: _limit(room))  # type: ignore[misc]
+        faults = faults_of(ended, run, names)
+        stand.tally.add("size of files limited", f"#{number} {room} bytes", ended, faults)
+    mounted = stand.place / "small"
+    for what, options in (("full disk", "size=16m"), ("read-only folder", "size=16m")):
+        with _mount(mounted, options) as works:
+            if not works:
+                stand.tally.skip(what, "mounting is not allowed here")
+                continue
+            (_full if what == "full disk" else _read_only)(stand, mounted)
+
+
+def _limit(room: int) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+
+def _writing(stand: Stand, run: Path, number: int) -> tuple[list[str], set[str]]:
+    """A command that writes, in turn, and the names it may leave."""
+    wav, film, grid = (str(stand.specimens[name]) for name in ("wav", "mp4", "textgrid"))
+    consent = ("--consent", str(stand.specimens["consent.toml"]), "--person", "Mara Voss")
+    if number % 12 == 0:
+        arguments = ["resync", film, wav, "--timing", grid, *consent, "-o", "out.mp4"]
+        return arguments, {"out.mp4", "out.report.json"}
+    if number % 4 == 1:
+        arguments = ["say", "Yes.", "--voice", "stock:mara", "--takes", "1", "-o", "out.wav"]
+        return arguments, {"out.wav", "out.json"}
+    if number % 4 == 2:
+        return ["align", wav, "--timing", grid, "-o", "out.TextGrid", "--curves", "out.csv"], {
+            "out.TextGrid",
+            "out.csv",
+        }
+    if number % 4 == 3:
+        return ["init", str(run / "out")], {"out"}
+    return [*_NEW_CONSENT, "-o", "out.toml"], {"out.toml"}
+
+
+_NEW_CONSENT = (
+    *("consent", "new", "--person", "A", "--project", "P", "--use", "voice-say", "--signed"),
+    *("2026-01-01", "--start", "2026-01-01", "--expiry", "2036-01-01", "--description", "d"),
+    *("--document-sha256", "0" * 64),
+)
+
+
+@contextmanager
+def _mount(point: Path, options: str) -> Iterator[bool]:
+    """A small disk of its own at `point`, where that is allowed."""
+    point.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(point)]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except OSError:
+        yield False
+        return
+    if done.returncode:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        subprocess.run(["umount", "-l", str(point)], check=False)
+
+
+def _full(stand: Stand, disk: Path) -> None:
+    for number in range(stand.count(48)):
+        run = disk / "run"
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir()
-        path = shutil.copy(kind.specimen, run / kind.specimen.name)
-        room = int(10 ** rng.uniform(0, 5.5))
-        ended = forked(kind.command(path, run), run, room)
-        faults = faults_of(ended, run, {path.name, *kind.outputs})
-        tally.add(f"full disk {kind.name}", ended, faults, f"#{number} {room} bytes")
+        arguments, names = _writing(stand, run, number)
+        room = int(10 ** stand.rng("full", number).uniform(3.5, 6.3))
+        with suppress(OSError), (disk / "ballast").open("wb") as ballast:
+            free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+            for _ in range(max(0, free - room) // 4096):
+                ballast.write(bytes(4096))
+        ended = forked(arguments, run)
+        (disk / "ballast").unlink()
+        faults = faults_of(ended, run, names)
+        stand.tally.add("disk full", f"#{number} {room} bytes, {arguments[0]}", ended, faults)
 
 
-def kills(count: int, place: Path, rng: random.Random, tally: Tally) -> None:
-    """Part three: kill until `count` kills have hit, finishing the production in between."""
-    done = 0
-    while done < count:
-        folder = place / f"production-{done}"
-        folder.mkdir()
-        (folder / "cues.csv").write_text(CUES, encoding="utf-8")
-        text = PRODUCTION.format(sheet="cues.csv")
-        (folder / "production.toml").write_text(text, encoding="utf-8")
-        steps: set[str] = set()
-        for _ in range(40):
-            ended = killed(folder, rng.uniform(0.2, 25.0))
-            hit = ended.code == -signal.SIGKILL
-            done += hit
-            faults, steps = after_kill(folder, steps, finished=not hit)
-            if not hit and ended.code != 0:
-                faults.append(f"exit {ended.code}: {ended.error.strip()[-200:]}")
-            tally.add("kill" if hit else "resumed to the end", ended, faults, f"kill {done}")
-            if not hit or done >= count:
-                break
-        shutil.rmtree(folder)
+def _read_only(stand: Stand, disk: Path) -> None:
+    for number in range(stand.count(24)):
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        run = disk / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir()
+        arguments, _ = _writing(stand, run, number)
+        place = stand.fresh("beside")  # where the command is run from, and its words are kept
+        arguments = [f"{run}/{a}" if a.startswith("out.") else a for a in arguments]
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        ended = forked(arguments, place)
+        faults = faults_of(ended, place, set()) + faults_of(ended, run, set())
+        if ended.code != 2:
+            faults.append(("other", f"exit code {ended.code}"))
+        stand.tally.add("folder read-only", f"#{number} {arguments[0]}", ended, faults)
 
 
-def killed(folder: Path, after_s: float) -> Ended:
-    """A batch, and SIGKILL to all its processes after so many seconds if it still runs."""
-    began = time.monotonic()
-    command = [WILDLINE, "batch", str(folder), "--jobs", "1"]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        error = process.communicate(timeout=after_s)[1]
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        error = process.communicate()[1]
-    return Ended(process.returncode, error, 0.0, time.monotonic() - began)
+# --- boundaries --------------------------------------------------------------------------------
 
 
-def after_kill(folder: Path, before: set[str], *, finished: bool) -> tuple[list[str], set[str]]:
-    """What is wrong after a kill, and the steps that are finished now."""
-    from media.errors import WildlineError
-    from studio.ledger import read_ledger, verify
+def boundaries(stand: Stand) -> None:
+    """Every call to the disk fails once; the costly commands at some of them."""
+    quick = (1, 2, 3, 4)  # turns of `_writing`: a line, a timing, a production, a record
+    for turn in (*quick, 0):
+        run = stand.fresh()
+        total = _shimmed(stand, run, turn, 0, 0)[1]
+        most = stand.count({0: 24, 1: 40}.get(turn, 90))
+        rng = stand.rng("boundary", turn)
+        every = [(at, name) for at in range(1, total + 1) for name in ERRORS]
+        for at, name in sorted(rng.sample(every, min(most, len(every)))):
+            _boundary(stand, turn, at, name)
 
-    found = []
-    place = folder / "work" / "steps"
-    steps = {p.parent.name for p in place.glob("*/step.json")}
-    if before - steps:
-        found.append(f"finished steps lost: {sorted(before - steps)}")
-    for record in place.glob("*/step.json"):
-        try:
-            json.loads(record.read_text("utf-8"))
-        except ValueError:
-            found.append(f"half-written: {record.parent.name}")
-    ledger = folder / "wildline-ledger.jsonl"
-    if ledger.exists():
-        try:
-            verify(ledger)
-        except WildlineError as error:
-            found.append(f"ledger: {error}")
-        events = Counter(
-            (e.event, str(e.facts.get("cue")))
-            for e in read_ledger(ledger)
-            if e.event.endswith(".delivered")
-        )
-        found += [f"{n} times in the ledger: {key}" for key, n in events.items() if n > 1]
-    if finished:
-        made = sorted(p.parent.name for p in (folder / "out").glob("*/*.wav"))
-        if made != ["M1", "M2", "M3"]:
-            found.append(f"delivered {made}")
-        strays = [p.name for p in (folder / "out").rglob(".*")]
-        found += [f"left behind: {name}" for name in strays]
-    return found, steps
+
+def _boundary(stand: Stand, turn: int, at: int, name: str) -> None:
+    run = stand.fresh()
+    older = {"out.TextGrid": "older", "out.toml": "older"}
+    for path, text in older.items() if turn in (2, 4) else ():
+        (run / path).write_text(text)
+    ended, calls, failed, names = _shimmed(stand, run, turn, at, ERRORS[name])
+    if failed in ("unlink", "rmdir", "scandir", "listdir"):  # what could not be tidied away
+        names |= {p.name for p in run.iterdir() if p.name.startswith(".")}
+    for path, text in older.items():
+        if (run / path).exists() and (run / path).read_text("utf-8", "replace") == text:
+            (run / path).unlink()  # as it was
+    faults = faults_of(ended, run, names)
+    what = f"{_COMMANDS[turn]}: call {at} of {calls} ({failed}) {name}"
+    stand.tally.add("boundary fails", what, ended, faults)
+
+
+_COMMANDS = ("resync", "say", "align", "init", "consent new")
+
+
+def _shimmed(
+    stand: Stand, run: Path, turn: int, at: int, number: int
+) -> tuple[Ended, int, str, set[str]]:
+    """How the command ended, its calls to the disk, which one failed, and what it may leave."""
+    report = stand.place / "boundary.txt"
+    report.unlink(missing_ok=True)
+    arguments, names = _writing(stand, run, turn)
+    if turn == 4:
+        arguments = [*arguments, "--force"]
+    shim = Shim(stand.place, at, number, report, lasting=number == ERRORS["ENOSPC"])
+    ended = forked(arguments, run, before=shim.install)
+    count, _, failed = report.read_text().partition(" ") if report.exists() else ("0", "", "")
+    return ended, int(count), failed, names
+
+
+# --- kills -------------------------------------------------------------------------------------
+
+
+def kills(stand: Stand) -> None:
+    """SIGKILL, some 260 times."""
+    tally, place = stand.tally, stand.fresh("kills")
+
+    def rng(name: str) -> random.Random:
+        return stand.rng(name, 0)
+
+    fatal.ledger_kills(stand.count(30), place, rng("ledger"), tally)
+    fatal.consent_kills(stand.count(30), place, rng("consent"), tally)
+    fatal.fit_kills(stand.count(30), place, rng("fit"), tally, stand.specimens)
+    fatal.batch_kills(stand.count(100), place, rng("here"), tally, "here")
+    fatal.batch_kills(stand.count(16), place, rng("pool"), tally, "pool")
+    fatal.worker_kills(stand.count(10), place, rng("worker"), tally)
+    fatal.resync_kills(stand.count(30), place, rng("resync"), tally, stand.specimens)
+    fatal.batch_kills(stand.count(14), place, rng("real"), tally, "real")
+
+
+# --- the whole ---------------------------------------------------------------------------------
+
+
+def run_parts(stand: Stand, names: list[str]) -> None:
+    """Run the parts one after the other."""
+    by_name: dict[str, Callable[[Stand], None]] = {
+        "mutants": mutants,
+        "weights": weights,
+        "absurd": lambda s: trials("absurd heads", absurd(s.specimens), s),
+        "tricks": lambda s: trials("names and places", tricks(s.specimens), s),
+        "bombs": lambda s: trials("bombs and pickles", bombs(s.specimens), s),
+        "disks": disks,
+        "boundaries": boundaries,
+        "kills": kills,
+    }
+    for name in names:
+        began = time.monotonic()
+        by_name[name](stand)
+        print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def prove(stand: Stand) -> None:
+    """A whole file must pass every command, or its mutants prove nothing."""
+    for kind in stand.kinds:
+        for command in dict.fromkeys(kind.commands):
+            run = stand.fresh()
+            path = Path(shutil.copy(kind.specimen, run / kind.specimen.name))
+            ended = forked(command(path, run), run)
+            print(f"  whole {kind.name}: {ended.cpu_s:.2f} s of processor", flush=True)
+            if ended.code not in (0, 1):
+                said = ended.error.strip()
+                raise SystemExit(f"a whole {kind.name} is refused ({ended.code}): {said}")
+
+
+def written(tally: Tally, options: argparse.Namespace) -> None:
+    """Print the table; keep it as JSON and Markdown where that is wanted."""
+    lines = tally.table()
+    print("\n".join(lines))
+    print(f"{len(tally.wrong)} wrong")
+    if options.json:
+        tally.write_json(options.json)
+    if options.report:
+        text = Path(options.report).read_text("utf-8")
+        head, tail = text.split("<!-- table -->")[0], text.split("<!-- end of table -->")[1]
+        body = "\n".join(["<!-- table -->", *lines, "<!-- end of table -->"])
+        Path(options.report).write_text(head + body + tail, "utf-8")
 
 
 def main() -> None:
     """Run the parts and print what happened."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mutants", type=int, default=500)
-    parser.add_argument("--full", type=int, default=40)
-    parser.add_argument("--kills", type=int, default=200)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--scale", type=float, default=1.0, help="of the number of runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--report", type=Path)
     options = parser.parse_args()
-    rng, tally = random.Random(options.seed), Tally()
-    with tempfile.TemporaryDirectory() as scratch:
-        place = options.keep or Path(scratch)
+    with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
+        place = (options.keep or Path(scratch)).resolve()
         place.mkdir(parents=True, exist_ok=True)
-        os.environ["WILDLINE_HOME"] = str(place / "home")
-        os.environ["OMP_NUM_THREADS"] = "1"
-        _preload()
-        specimens = make_specimens(place)
-        every = kinds(place, specimens)
-        for kind in every:  # a whole file must pass, or its mutants prove nothing
-            _prove(kind, place)
-        mutants(options.mutants, every, place, rng, tally)
-        full_disks(options.full, every, place, rng, tally)
-        kills(options.kills, place, rng, tally)
-    print(f"\n{'part':28} {'runs':>5}  exit codes")
-    for part in sorted(tally.runs):
-        codes = {c: n for (p, c), n in sorted(tally.codes.items()) if p == part}
-        print(f"{part:28} {tally.runs[part]:5d}  {codes}")
-    print(f"highest memory {tally.peak_mb:.0f} MB, slowest {tally.slowest_s:.1f} s")
-    print(f"{sum(tally.runs.values())} runs, {len(tally.wrong)} wrong")
-    for line in tally.wrong:
-        print(f"  {line}")
-    sys.exit(bool(tally.wrong))
-
-
-def _prove(kind: Kind, place: Path) -> None:
-    run = place / "run"
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir()
-    path = shutil.copy(kind.specimen, run / kind.specimen.name)
-    ended = forked(kind.command(path, run), run)
-    if ended.code not in (0, 1):
-        raise SystemExit(f"a whole {kind.name} is refused ({ended.code}): {ended.error.strip()}")
-
-
-def _preload() -> None:
-    """Import (not start) what the commands would import, once for all forks."""
-    import av
-    import cv2
-    import mediapipe
-    import numpy
-    import onnxruntime
-    import scipy.signal
-    import torch
-    import torchaudio
-
-    import studio.cli
-
-    torch.set_num_threads(1)
-    del av, cv2, mediapipe, numpy, onnxruntime, scipy, torchaudio, studio
+        os.environ |= {"WILDLINE_HOME": str(place / "home"), "OMP_NUM_THREADS": "1"}
+        os.environ["WILDLINE_CACHE"] = str(place / "cache")
+        preload()
+        specimens = make_specimens(place / "specimens")
+        every = kinds(place / "specimens", specimens)
+        stand = Stand(place, specimens, every, options.seed, options.scale, Tally(options.seed))
+        prove(stand)
+        run_parts(stand, [p for p in PARTS if p in options.parts.split(",")])
+        written(stand.tally, options)
+    sys.exit(bool(stand.tally.wrong))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ def check_readable(path: Path) -> None:
         raise MediaError(f"'{path}' does not exist; check the path")
     if path.is_dir():
         raise MediaError(f"'{path}' is a folder; name a file inside it")
+    if not path.is_file():  # a pipe would be waited for, a device read without end
+        raise MediaError(f"'{path}' is a pipe or a device; name a file")
     try:
         with path.open("rb") as stream:
             first = stream.read(1)

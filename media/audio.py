@@ -34,6 +34,7 @@ _GAP_S = Fraction(4, 100)
 _LONGEST_HOLE_S = 6 * 3600  # beyond it the time stamp is wrong, not the sound missing
 _BLOCK = 1 << 18
 _MOST_SAMPLES = 1 << 29  # 2 GB; three hours at 48 kHz
+_TOO_LONG = "the sound is too long to be held at once; cut it into parts"
 # 96 dB Kaiser window, the "kaiser_best" of resampy (J. O. Smith, Digital Audio Resampling).
 _HALF_WIDTH = 64
 _KAISER: dict[str, Any] = {
@@ -135,6 +136,11 @@ def resample(sound: Sound, rate: int) -> Sound:
     common = gcd(rate, sound.rate)
     down, up = sound.rate // common, rate // common
     total = -(-len(sound) * up // down)
+    if total > _MOST_SAMPLES:
+        raise MediaError(
+            f"{float(sound.duration_s):.0f} s of sound are too long to be held at {rate} Hz; cut "
+            "them into parts, or mend the sample rate in the file's head"
+        )
     # Context on either side: the filter's half width in input samples, in whole cycles.
     half = int(_HALF_WIDTH * max(1.0, sound.rate / rate) / 0.9) + 1
     context = -(-half // down) * down
@@ -188,6 +194,8 @@ def _read_sndfile(path: Path) -> Sound | None:
     try:
         with soundfile.SoundFile(str(path)) as stream:
             rate = int(stream.samplerate)
+            if stream.frames > _MOST_SAMPLES:
+                raise MediaError(_TOO_LONG)
             blocks = _held(
                 block.mean(axis=1, dtype=np.float32)
                 for block in stream.blocks(_BLOCK, dtype="float32", always_2d=True)
@@ -204,7 +212,7 @@ def _held(pieces: Iterable[Samples]) -> list[Samples]:
     for piece in pieces:
         count += len(piece)
         if count > _MOST_SAMPLES:
-            raise MediaError("the sound is too long to be held at once; cut it into parts")
+            raise MediaError(_TOO_LONG)
         held.append(piece)
     return held
 

@@ -93,6 +93,8 @@ def sha256_of(path: Path) -> str:
 
     Raises `MediaError` when the file cannot be read.
     """
+    if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+        raise MediaError(f"cannot read '{path}': it is not a file; check the path")
     try:
         with Path(path).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ _FOOTAGE = frozenset(
     [".mp4", ".mov", ".m4v", ".mkv", ".mxf", ".avi", ".mpg", ".mpeg", ".webm", ".mts", ".ts"]
 )
 _SAME_LENGTH_S = 0.002
+_LENGTH_S = 0.05  # what a timing may go beyond its sound
 
 
 def files_in(places: Path | Sequence[Path]) -> list[Path]:
@@ -73,15 +75,22 @@ def line_timing(path: Path, sound: Sound, text: str | None, timing: Path | None)
     if timing is not None:
         times = read_timing(timing)
         end = max((s.end_s for s in (*times.words[-1:], *times.phones[-1:])), default=0.0)
-        if end > float(sound.duration_s) + 0.05:
+        if end > float(sound.duration_s) + _LENGTH_S:
             raise AlignError(
                 f"the timing '{timing}' ends at {end:.2f} s and the sound "
                 f"'{path}' at {float(sound.duration_s):.2f} s; give the timing of this sound"
             )
-        return settle(times, sound)
+        return _of_length(settle(times, sound), float(sound.duration_s))
     if text is None and (own := _own_timing(path, sound)) is not None:
         return own
     return align_sound(sound, text)
+
+
+def _of_length(times: Timing, length_s: float) -> Timing:
+    """`times` as long as its sound: some formats do not know, some files say what is not so."""
+    end = max((s.end_s for s in (*times.words[-1:], *times.phones[-1:])), default=0.0)
+    wrong = abs(times.duration_s - length_s) > _LENGTH_S
+    return replace(times, duration_s=max(length_s, end)) if wrong else times
 
 
 def _own_timing(path: Path, sound: Sound) -> Timing | None:

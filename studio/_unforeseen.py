@@ -38,9 +38,8 @@ def sentence_and_code(error: Exception) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return "there is not enough memory for this; close what else is open, or cut it up", _USER
     if isinstance(error, UnicodeEncodeError) and error.reason.startswith("surrogates"):
-        near = str(error.object)[max(0, error.start - 60) : error.end + 20].split("\0")
-        name = next(part for part in near if not part.isascii())
-        return f"a name is not UTF-8: {name!a}; rename that file or folder", _USER
+        name = str(error.object)[max(0, error.start - 60) : error.end + 20]
+        return f"a name is not UTF-8 (in {name!a}); rename that file or folder", _USER
     if isinstance(error, RuntimeError) and "Symlink loop" in str(error):
         return f"{error}: these links lead to one another; name the file itself", _USER
     kept = _kept(error)

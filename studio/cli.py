@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from media.errors import WildlineError
+from studio._arguments import check_arguments
 from studio._options import (
     Consent,
     Duration,
@@ -290,7 +291,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code and never lets a user's mistake end in a trace."""
     _quieten()
     try:
-        "\0".join(arguments).encode()  # names that are not UTF-8 cannot go into any record
+        check_arguments(arguments)
         code = int(app(arguments, prog_name="wildline", standalone_mode=False) or 0)
         sys.stdout.flush()  # a full disk or a closed pipe is told now, not when Python ends
         return code

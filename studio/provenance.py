@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -27,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from media.errors import ConsentError, OutputError, ProvenanceError, WildlineError
 from media.files import output_error, sha256_of
 from studio import disclosure, ledger
+from studio._stage import staging
 from studio.credentials import SOURCE_TYPES, Statement, sidecar_of, sign
 from studio.ledger import Entry, Ledger
 
@@ -138,11 +137,8 @@ def delivery(target: Path, papers: Papers | None = None) -> Iterator[Path]:
     try:
         if not target.parent.is_dir():
             raise OSError(errno.ENOENT, "no such folder")
-        stage = Path(tempfile.mkdtemp(prefix=".wildline-", dir=target.parent))
-    except OSError as error:
-        raise output_error(target, error) from error
-    try:
-        yield stage
+        with staging(target.parent) as stage:
+            yield stage
     except FileNotFoundError as error:
         raise error if _is_elsewhere(error, target) else output_error(target, error) from error
     except OSError as error:
@@ -152,8 +148,6 @@ def delivery(target: Path, papers: Papers | None = None) -> Iterator[Path]:
             with suppress(ProvenanceError):  # the ledger itself may be what refused
                 papers.ledger.append_refusal("output.refused", error, output=str(target))
         raise
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
 
 
 def _is_elsewhere(error: FileNotFoundError, target: Path) -> bool:

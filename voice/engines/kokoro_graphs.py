@@ -11,6 +11,7 @@ user's cache once, named by the sha256 of the file they come from.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from media.errors import WeightsError
+from media.errors import MediaError, WeightsError
 from media.files import atomic_path, sha256_of, user_cache_dir
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class OnnxStages:
         folder = user_cache_dir() / "kokoro"
         key = sha256_of(onnx_path)[:16]
         paths = {name: folder / f"{key}-{_CUT}-{name}.onnx" for name in _STAGES}
-        if not all(p.is_file() for p in paths.values()):
+        if not all(_is_whole(p) for p in paths.values()):
             _cut(onnx_path, paths)
         try:
             return cls(*(_session(paths[name], threads) for name in _STAGES))
@@ -131,8 +132,23 @@ def _cut(onnx_path: Path, paths: Mapping[str, Path]) -> None:
         ) from error
     for name, part in parts.items():
         paths[name].parent.mkdir(parents=True, exist_ok=True)
+        content = part.SerializeToString()
         with atomic_path(paths[name]) as temporary:
-            temporary.write_bytes(part.SerializeToString())
+            temporary.write_bytes(content)
+        with atomic_path(_note_of(paths[name])) as temporary:
+            temporary.write_text(hashlib.sha256(content).hexdigest(), "ascii")
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a cached stage is as it was cut: damaged weights may load, and sound wrong."""
+    try:
+        return sha256_of(path) == _note_of(path).read_text("ascii")
+    except (OSError, ValueError, MediaError):
+        return False
 
 
 def _name_the_seams(model: Any) -> None:
