@@ -34,7 +34,7 @@ from lipsync.regions import (
     inside_distance,
     outside_distance,
 )
-from media.picture import Change, Picture
+from media.picture import Change, Picture, as_fine
 
 __all__ = ["Paster", "fade_weights", "mouth_mask", "paste"]
 
@@ -125,11 +125,12 @@ class _Box:
 class Paster:
     """Pastes a sequence of mouths; remembers the light between frames.
 
-    Frames must come in order; call `reset` at a cut. `seed` fixes the grain.
+    Frames must come in order; call `reset` at a cut. `seed` fixes the grain. With `matte` the
+    changes say as well how they lie over the picture, for a compositor.
     """
 
-    def __init__(self, *, seed: int = 0, grain: bool = True) -> None:
-        self._seed, self._grain = seed, grain
+    def __init__(self, *, seed: int = 0, grain: bool = True, matte: bool = False) -> None:
+        self._seed, self._grain, self._matte = seed, grain, matte
         self._gain: Floats | None = None
 
     def reset(self) -> None:
@@ -164,7 +165,7 @@ class Paster:
         )
         if change is not None:
             region = out[change.rows, change.columns]
-            np.copyto(region, change.rgb, where=change.where[..., None])
+            np.copyto(region, change.pixels, where=change.where[..., None])
         return out
 
     def change(
@@ -178,7 +179,10 @@ class Paster:
         index: int = 0,
         target_crop: Pixels | None = None,
     ) -> Change | None:
-        """The pixels of `frame` that `paste` would change; None when there are none."""
+        """The pixels of `frame` that `paste` would change; None when there are none.
+
+        Of a picture with more than 8 bits they are computed and given with 16.
+        """
         from lipsync.crop import CropSpec, crop
 
         size = patch.rgb.shape[0]
@@ -186,7 +190,8 @@ class Paster:
         new = patch.landmarks.astype(np.float32)
         moved = _jaw_motion(old, new, size) * np.float32(weight)
         mask = mouth_mask(old, new, size) * np.float32(weight)
-        bent = _bend(patch.rgb, old, new)
+        deep = isinstance(frame, Picture) and frame.deep
+        bent = _bend(patch.rgb.astype(np.float32) if deep else patch.rgb, old, new)
         own = crop(frame, transform, CropSpec(size)) if target_crop is None else target_crop
         gain = self._light(own, bent, old, new)
         touched = (mask > 0) | (moved[..., 0] != 0) | (moved[..., 1] != 0)
@@ -195,7 +200,8 @@ class Paster:
             return None
         alpha = _to_box(mask, box)
         shift = _shift_in_box(moved, box)
-        under = _moved_frame(frame, shift, box)
+        part = _part(frame, box)
+        under = _moved(part, shift)
         over = _lit(bent, gain, mask > 0, box)
         if self._grain:
             over += _missing_grain(under, over, alpha, (self._seed, index))[..., None]
@@ -203,9 +209,13 @@ class Paster:
         changed = alpha > 0
         if shift is not None:
             changed |= (shift[..., 0] != 0) | (shift[..., 1] != 0)
-        return Change(box.rows.start, box.columns.start, _to_pixels(mixed), changed)
+        place = box.rows.start, box.columns.start
+        rgb = as_fine(mixed) if deep else _to_pixels(mixed)
+        if not self._matte:
+            return Change(*place, rgb, changed)
+        return Change(*place, rgb, changed, *_over(part, mixed, alpha, shift))
 
-    def _light(self, own: Pixels, bent: Pixels, old: Floats, new: Floats) -> Floats:
+    def _light(self, own: Pixels, bent: Pixels | Floats, old: Floats, new: Floats) -> Floats:
         """Gain float32[S, S, 3], steady in time unless the light really changes."""
         now = _gain_field(own, bent, old, new)
         last = self._gain
@@ -254,7 +264,7 @@ def _along(shift: Floats) -> Floats:
     return np.asarray(sum(tap * padded[i : i + k] for i, tap in enumerate(taps)), np.float32)
 
 
-def _bend(rgb: Pixels, old: Floats, new: Floats) -> Pixels:
+def _bend(rgb: Pixels | Floats, old: Floats, new: Floats) -> Pixels | Floats:
     """The patch bent so that cheeks and nose lie where the frame has them; mouth and jaw stay."""
     import cv2
 
@@ -269,10 +279,10 @@ def _bend(rgb: Pixels, old: Floats, new: Floats) -> Pixels:
     bent = cv2.remap(
         rgb, x - field[..., 0], y - field[..., 1], cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE
     )
-    return np.asarray(bent, np.uint8)
+    return np.asarray(bent, np.float32) if rgb.dtype == np.float32 else np.asarray(bent, np.uint8)
 
 
-def _gain_field(own: Pixels, bent: Pixels, old: Floats, new: Floats) -> Floats:
+def _gain_field(own: Pixels, bent: Pixels | Floats, old: Floats, new: Floats) -> Floats:
     """Gain float32[S/4, S/4, 3] that gives `bent` the light of `own`, from skin in both."""
     import cv2
 
@@ -362,7 +372,7 @@ def _to_box(image: Floats, box: _Box) -> Floats:
     return np.asarray(warped, np.float32)
 
 
-def _lit(bent: Pixels, gain: Floats, shown: NDArray[np.bool_], box: _Box) -> Floats:
+def _lit(bent: Pixels | Floats, gain: Floats, shown: NDArray[np.bool_], box: _Box) -> Floats:
     """The patch in its new light as the box sees it, float32[h, w, 3]; right where `shown`."""
     ys, xs = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
     if not len(ys):
@@ -385,19 +395,43 @@ def _shift_in_box(moved: Floats, box: _Box) -> Floats | None:
     return np.stack([back[0, 0] * x + back[0, 1] * y, back[1, 0] * x + back[1, 1] * y], -1)
 
 
-def _moved_frame(frame: Pixels | Picture, shift: Floats | None, box: _Box) -> Floats:
-    """The box of the frame with its jaw moved by `shift`, float32[h, w, 3]."""
+def _part(frame: Pixels | Picture, box: _Box) -> Floats:
+    """The box of the frame in code values, float32[h, w, 3]."""
+    if isinstance(frame, Picture) and frame.deep:
+        return frame.fine(box.rows, box.columns).astype(np.float32) / np.float32(256)
+    return frame[box.rows, box.columns].astype(np.float32)
+
+
+def _moved(part: Floats, shift: Floats | None) -> Floats:
+    """The part of the frame with its jaw moved by `shift`, float32[h, w, 3]."""
     import cv2
 
-    part = frame[box.rows, box.columns].astype(np.float32)
     if shift is None:
         return part
-    width, height = box.size
-    y, x = _grid(height, width)
+    y, x = _grid(*part.shape[:2])
     taken = cv2.remap(
         part, x - shift[..., 0], y - shift[..., 1], cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE
     )
     return np.asarray(taken, np.float32)
+
+
+def _over(
+    part: Floats, mixed: Floats, alpha: Floats, shift: Floats | None
+) -> tuple[Floats, Floats]:
+    """(matte, fill) with `mixed` = `part` * (1 - matte) + fill * matte.
+
+    Where the frame's own jaw was moved the patch covers it as well, softly at the ends. Colours
+    need room: the matte is never so thin that its fill would have to leave 0..255.
+    """
+    change = mixed.clip(0, 255) - part
+    room = np.where(change > 0, 255.0 - part, part)
+    needed = (np.abs(change) / np.maximum(room, 1e-3)).max(-1)
+    matte = np.maximum(alpha, np.minimum(needed, 1.0))
+    if shift is not None:
+        matte = np.maximum(matte, np.minimum(np.hypot(shift[..., 0], shift[..., 1]), 1.0))
+    matte = matte.astype(np.float32)
+    fill = part + change / np.maximum(matte, 1e-4)[..., None]
+    return matte, np.asarray(fill.clip(0, 255), np.float32)
 
 
 def _grid(height: int, width: int) -> tuple[Floats, Floats]:

@@ -10,88 +10,157 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync.fitness import MIN_SCALE, YAW_LIMIT, Unfit, unfitness
 from lipsync.follow import FaceFollower
+from lipsync.likeness import Likeness
 from lipsync.pose import FACE_HEIGHT_MM, Pose
 from lipsync.shots import CUT_CHANGE, ContentChange, NoseWatch, shot_numbers, smooth_landmarks
 from lipsync.track import LANDMARKS, Absence, FaceTrack
-from media.errors import MediaError, NoFaceError
+from lipsync.watch import FaceWatch, doubts
+from media.errors import MediaError, NoFaceError, NoSoundError
 from media.time import FrameRate
 
 if TYPE_CHECKING:
+    from lipsync.people import FaceChoice, Person
+    from media.footage import FootageInfo
     from media.video import Frame, Picture
 
-__all__ = ["Absence", "FaceTrack", "build_track", "track_faces", "usable_frames"]
+__all__ = [
+    "MIN_SCALE",
+    "YAW_LIMIT",
+    "Absence",
+    "FaceTrack",
+    "build_track",
+    "track_faces",
+    "usable_frames",
+]
 
 Floats = NDArray[np.float32]
 #: Called with (what is being done, finished, total or None).
 Progress = Callable[[str, int, int | None], None]
 
 # Raise when tracking changes, so that old caches are not read.
-_VERSION = 3
+_VERSION = 4
 
 # Pixels as near to square as this are square.
 _SQUARE = 0.01
-
-#: Degrees of yaw beyond which a mouth is neither replaced nor taken.
-YAW_LIMIT = 35.0
-#: Face height in pixels below which a mouth is too small to matter.
-MIN_SCALE = 40.0
 
 
 def track_faces(
     path: Path,
     *,
     at: tuple[float, float] | None = None,
+    face: FaceChoice | None = None,
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> FaceTrack:
     """The track of one person's face in the footage at `path`.
 
-    `at` chooses the person by a point (fractions of width and height) in the first frame with a
-    face; without it the largest face there. `cache` is a folder for finished tracks, keyed
-    by the footage's SHA-256, `at` and the tracker's version; None keeps nothing.
+    `face` chooses the person (`lipsync.people`), or `at` does: a point (fractions of width and
+    height) in the first frame with a face; without both it is the largest face there. `cache` is a
+    folder for finished tracks, keyed by the footage's SHA-256, the choice and the tracker's
+    version; None keeps nothing.
 
-    Raises `NoFaceError` when no frame has a usable face, `MediaError` when the footage cannot be
-    read.
+    Raises `NoFaceError` when no frame has a usable face or the choice fits nobody, `MediaError`
+    when the footage cannot be read.
     """
     from media.files import sha256_of
-    from media.video import prefetch, probe, read_pictures
+    from media.video import probe
 
-    info = probe(path)
-    sha = sha256_of(path)
-    aspect = float(info.sample_aspect)
-    if abs(aspect - 1) < _SQUARE:
-        aspect = 1.0
-    kept = cache / f"track-{_key(sha, at, aspect)}.npz" if cache is not None else None
-    track = _from_cache(kept)
-    if track is None:
-        track = build_track(
-            _squared(prefetch(read_pictures(path)), aspect),
-            info.rate,
-            (max(1, round(info.width * aspect)), info.height),
-            at=at,
-            sha256=sha,
-            progress=progress,
-            total=info.frames,
-        )
-        track = replace(track, aspect=aspect)
-        if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            track.save(kept)
+    work = _Tracking(path, probe(path), sha256_of(path), progress, cache)
+    track = work.largest(at) if face is None else work.chosen(face)
     if not track.present.any():
         raise NoFaceError(
             f"'{path}' shows no face that can be followed; choose footage in which the face is "
             f"at least {MIN_SCALE:.0f} pixels high and turned to the camera"
         )
     return track
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracking:
+    """One film to be tracked, and where finished tracks are kept."""
+
+    path: Path
+    info: FootageInfo
+    sha: str
+    progress: Progress | None
+    cache: Path | None
+
+    @property
+    def _aspect(self) -> float:
+        aspect = float(self.info.sample_aspect)
+        return 1.0 if abs(aspect - 1) < _SQUARE else aspect
+
+    def largest(self, at: tuple[float, float] | None) -> FaceTrack:
+        """The face at `at`, or the largest of the first frame that has one."""
+        return self._kept(at, lambda: self._build(at, None))
+
+    def chosen(self, face: FaceChoice) -> FaceTrack:
+        """The person whom `face` means."""
+        return self._kept(face.key, lambda: self._choose(face))
+
+    def _choose(self, face: FaceChoice) -> FaceTrack:
+        from lipsync.people import choose, people_in
+
+        people = people_in(self.path)
+        if face.kind == "talking":
+            return self._talking(people, face)
+        return self._build(None, choose(people, face, self.path).likeness)
+
+    def _talking(self, people: Sequence[Person], face: FaceChoice) -> FaceTrack:
+        """The person whose lips go with the footage's own sound."""
+        from lipsync.talking import talking_score, who_talks
+        from media.audio import read_sound
+
+        if len(people) < 2:
+            return self._build(None, people[0].likeness if people else None)
+        try:
+            sound = read_sound(self.path)
+        except NoSoundError as error:
+            raise NoFaceError(
+                f"'{self.path}' has no sound that could tell who talks; name the face with a "
+                "picture, left, right or x,y"
+            ) from error
+        tracks = [self._build(None, person.likeness) for person in people]
+        scores = [talking_score(track, sound, face.span) for track in tracks]
+        return tracks[who_talks(scores, self.path)]
+
+    def _kept(self, choice: object, make: Callable[[], FaceTrack]) -> FaceTrack:
+        """The track from the cache, or made and put there."""
+        if self.cache is None:
+            return make()
+        kept = self.cache / f"track-{_key(self.sha, choice, self._aspect)}.npz"
+        track = _from_cache(kept)
+        if track is None:
+            track = make()
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            track.save(kept)
+        return track
+
+    def _build(self, at: tuple[float, float] | None, who: Likeness | None) -> FaceTrack:
+        from media.video import prefetch, read_pictures
+
+        aspect = self._aspect
+        track = build_track(
+            _squared(prefetch(read_pictures(self.path)), aspect),
+            self.info.rate,
+            (max(1, round(self.info.width * aspect)), self.info.height),
+            at=at,
+            who=who,
+            sha256=self.sha,
+            progress=self.progress,
+            total=self.info.frames,
+        )
+        return replace(track, aspect=aspect)
 
 
 def _squared(pictures: Iterator[Picture], aspect: float) -> Iterator[Picture]:
@@ -105,13 +174,13 @@ def _squared(pictures: Iterator[Picture], aspect: float) -> Iterator[Picture]:
         yield SquarePicture(picture, aspect)
 
 
-def _key(sha: str, at: tuple[float, float] | None, aspect: float) -> str:
-    settings = json.dumps([_VERSION, sha, at, *([] if aspect == 1.0 else [aspect])])
+def _key(sha: str, choice: object, aspect: float) -> str:
+    settings = json.dumps([_VERSION, sha, choice, *([] if aspect == 1.0 else [aspect])])
     return hashlib.sha256(settings.encode()).hexdigest()[:24]
 
 
-def _from_cache(kept: Path | None) -> FaceTrack | None:
-    if kept is None or not kept.is_file():
+def _from_cache(kept: Path) -> FaceTrack | None:
+    if not kept.is_file():
         return None
     try:
         return FaceTrack.load(kept)
@@ -125,35 +194,64 @@ def build_track(
     size: tuple[int, int],
     *,
     at: tuple[float, float] | None = None,
+    who: Likeness | None = None,
     sha256: str = "",
     progress: Progress | None = None,
     total: int | None = None,
 ) -> FaceTrack:
     """Track faces in `frames` as they come; `size` is (width, height) in pixels."""
-    from media.footage import Frame
-
-    rows, reasons, changes, times, drifts = [], [], [], [], []
-    nothing = np.full((LANDMARKS, 3), np.nan, np.float32)
-    follower, content, nose = FaceFollower(at), ContentChange(), NoseWatch()
+    follower, record = FaceFollower(at, who), _Record()
     try:
         for frame in frames:
-            seen = frame.rgb if isinstance(frame, Frame) else frame
-            change = content.update(seen)
-            points, reason = follower.step(seen, cut=change > 0.7 * CUT_CHANGE)
-            rows.append(nothing if points is None else points)
-            reasons.append(reason)
-            drifts.append(nose.update(seen, points))
-            changes.append(change)
-            times.append(float(frame.pts))
+            record.add(frame, follower)
             if progress is not None:
-                progress("tracking the face", len(rows), total)
+                progress("tracking the face", len(record.rows), total)
     finally:
         follower.close()
-    raw = np.stack(rows) if rows else np.zeros((0, LANDMARKS, 3), np.float32)
-    shot = shot_numbers(np.array(changes, np.float32), raw)
-    drift = np.array(drifts, np.float32).reshape(-1, 2)
-    steady = smooth_landmarks(raw, drift, shot, float(rate))
-    return _assemble(steady, shot, rate, size, reasons, times, sha256)
+    return record.track(rate, size, sha256, follower)
+
+
+class _Record:
+    """What is noted of every frame, and the track that comes of it."""
+
+    def __init__(self) -> None:
+        self.rows: list[Floats] = []
+        self._reasons: list[Absence] = []
+        self._changes: list[float] = []
+        self._times: list[float] = []
+        self._drifts: list[tuple[float, float]] = []
+        self._content, self._nose, self._watch = ContentChange(), NoseWatch(), FaceWatch()
+        self._nothing = np.full((LANDMARKS, 3), np.nan, np.float32)
+
+    def add(self, frame: Frame | Picture, follower: FaceFollower) -> None:
+        """The next frame."""
+        from media.footage import Frame
+
+        seen = frame.rgb if isinstance(frame, Frame) else frame
+        change = self._content.update(seen)
+        points, reason = follower.step(seen, cut=change > 0.7 * CUT_CHANGE)
+        for back in range(1, follower.mistaken + 1):
+            self.rows[-back], self._reasons[-back] = self._nothing, Absence.OTHER_PERSON
+        self.rows.append(self._nothing if points is None else points)
+        self._reasons.append(reason)
+        self._drifts.append(self._nose.update(seen, points))
+        self._watch.look(seen, points)
+        self._changes.append(change)
+        self._times.append(float(frame.pts))
+
+    def track(
+        self, rate: FrameRate, size: tuple[int, int], sha256: str, follower: FaceFollower
+    ) -> FaceTrack:
+        """All frames smoothed, cut into shots and judged."""
+        raw = np.stack(self.rows) if self.rows else np.zeros((0, LANDMARKS, 3), np.float32)
+        self.rows.clear()
+        shot = shot_numbers(np.array(self._changes, np.float32), raw)
+        drift = np.array(self._drifts, np.float32).reshape(-1, 2)
+        steady = smooth_landmarks(raw, drift, shot, float(rate))
+        del raw
+        track = _assemble(steady, shot, rate, size, self._reasons, self._times, sha256)
+        doubt = doubts(self._watch.notes(), track.landmarks, track.pose, shot, float(rate))
+        return replace(track, doubt=doubt, faces=max(follower.faces, 1), likeness=follower.who)
 
 
 def _assemble(
@@ -191,10 +289,8 @@ def usable_frames(
 ) -> NDArray[np.bool_]:
     """bool[n]: frames whose mouth can be replaced, or taken for another frame.
 
-    The face is present, turned by no more than `yaw_limit` degrees, and at least `min_scale` pixels
-    high (forehead to chin).
+    The face is present, turned by no more than `yaw_limit` degrees, at least `min_scale` pixels
+    high (forehead to chin), in focus, with nothing in front of the mouth and lips inside the
+    picture; `lipsync.fitness.unfitness` says which of these fails.
     """
-    with np.errstate(invalid="ignore"):
-        frontal = np.abs(track.pose[:, 0]) <= yaw_limit
-        large = track.scale >= min_scale
-    return np.asarray(track.present & frontal & large)
+    return np.asarray(unfitness(track, yaw_limit=yaw_limit, min_scale=min_scale) == Unfit.FIT)

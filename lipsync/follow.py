@@ -2,89 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsync.detect import Box, FaceFinder, FaceMesh, Seen
-from lipsync.pose import fit_pose, to_face
+from lipsync.likeness import STRANGER, Likeness
 from lipsync.track import Absence
 
-__all__ = ["FaceFollower", "Likeness"]
+__all__ = ["FaceFollower"]
 
 Floats = NDArray[np.float32]
 
 _TILES_EVERY = 6  # frames between thorough searches while nobody is in sight
 _CANDIDATES = 4
 _HOLD = 0.12  # how far a face may leave the middle of its window, in face sizes
-_STRANGER = 5.5  # likeness distance beyond which a face in a new shot is someone else
 _ACQUAINTED = 12  # frames after which a likeness is trusted to call others strangers
-
-# Points whose place on the head is the person's own and hardly changes in speech.
-_TELLING = (
-    *(33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 151, 10, 9, 8, 127, 356, 234),
-    *(454, 50, 280, 70, 300, 105, 334, 93, 323, 55, 285),
-)
-_SKIN = (50, 280, 101, 330, 151, 9, 5, 195)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Likeness:
-    """A face's bony shape (mm) and skin colour (8-bit L*a*b*), averaged over `seen` frames.
-
-    Enough to tell who of several is meant; not a biometric identification.
-    """
-
-    shape: NDArray[np.float64]
-    colour: NDArray[np.float64]
-    seen: int = 1
-
-    @classmethod
-    def of(cls, landmarks: Floats, rgb: Seen) -> Likeness:
-        """Measure one frame."""
-        import cv2
-
-        points = landmarks[None]
-        shape = to_face(points, fit_pose(points))[0, _TELLING]
-        height, width = rgb.shape[:2]
-        patches = []
-        for x, y in landmarks[list(_SKIN), :2]:
-            i, j = int(np.clip(y, 1, height - 2)), int(np.clip(x, 1, width - 2))
-            patches.append(rgb[i - 1 : i + 2, j - 1 : j + 2].reshape(1, -1, 3).mean(1))
-        skin = np.asarray(patches, np.float32).astype(np.uint8).reshape(-1, 1, 3)
-        colour = np.median(cv2.cvtColor(skin, cv2.COLOR_RGB2LAB).reshape(-1, 3), axis=0)
-        return cls(shape, colour.astype(np.float64))
-
-    def distance(self, other: Likeness) -> float:
-        """About 1-2 for one person in two shots, 3 and more for two people."""
-        shape = np.sqrt(((self.shape - other.shape) ** 2).sum(-1).mean())
-        # Lightness changes with the set; the colour of skin less so.
-        tint = np.linalg.norm(self.colour[1:] - other.colour[1:])
-        return float(shape / 1.2 + tint / 8.0)
-
-    def joined(self, other: Likeness) -> Likeness:
-        """The average of both; forgets slowly, so that it may drift with the light."""
-        weight = 1.0 / min(self.seen + 1, 500)
-        return replace(
-            self,
-            shape=self.shape + weight * (other.shape - self.shape),
-            colour=self.colour + weight * (other.colour - self.colour),
-            seen=self.seen + 1,
-        )
+_CENSUS = 48  # frames between counts of the faces in the picture ...
+_CENSUS_IN_COMPANY = 12  # ... and while there are several
+_LOOK_AGAIN = 4  # frames between looks at who it is, while others are near
+_SMALLEST_COUNTED, _SUREST = 24.0, 0.6  # pixels and score of a face that is counted
+_NEARER = 0.5  # how much more alike another face must be
+_OTHER = 1.0  # likeness distance beyond the usual at which it may be someone else
 
 
 class FaceFollower:
     """Landmarks of one person's face, one frame after another.
 
-    `at` picks the person: a point (x, y) as fractions of the picture's width and height
-    in the first frame with a face; without it, the largest face.
+    `who` is the person; without it, `at` picks one: a point (x, y) as fractions of the
+    picture's width and height in the first frame with a face; without both, the largest face.
+
+    `faces` is how many were in the picture at once. When two faces met and the wrong one was
+    followed for some frames, `mistaken` says after a step how many of the last ones those were.
     """
 
-    def __init__(self, at: tuple[float, float] | None = None) -> None:
+    def __init__(self, at: tuple[float, float] | None = None, who: Likeness | None = None) -> None:
         self._finder, self._mesh = FaceFinder(), FaceMesh()
         self._at = at
-        self._who: Likeness | None = None
+        self._sure = at is not None or who is not None
+        self._who = None if who is None else replace(who, seen=max(who.seen, _ACQUAINTED))
+        self.mistaken = 0
+        self._counts: list[int] = []
+        self._frame, self._verified = 0, 0
+        self._usual = 0.0
         self._window: Box | None = None
         self._velocity = (0.0, 0.0)
         self._last_seen: Box | None = None
@@ -94,15 +55,21 @@ class FaceFollower:
         """The face in the next frame, and why not when None. `cut`: a new shot starts."""
         if cut:
             self._window = self._last_seen = None
+        self.mistaken = 0
         points = self._continue(rgb) if self._window is not None else None
+        if points is not None and not self._is_still_the_one(points, rgb):
+            self.mistaken = self._frame - self._verified
+            points = None
         reason = Absence.NO_FACE
         if points is None:
             self._window, self._velocity = None, (0.0, 0.0)
             points, reason = self._search(rgb)
+        self._frame += 1
         if points is None:
             self._missing += 1
             return None, reason
         self._remember(points, rgb)
+        self._count(rgb)
         return points, Absence.PRESENT
 
     def _continue(self, rgb: Seen) -> Floats | None:
@@ -130,7 +97,8 @@ class FaceFollower:
         """Find the person anew among all faces of the picture."""
         thorough = self._missing % _TILES_EVERY == 0
         boxes = self._finder.find(rgb, tiles=thorough)
-        best: tuple[float, Floats] | None = None
+        self._note(boxes)
+        best: tuple[float, float, Floats] | None = None
         known = self._who
         for box in self._in_order(boxes, rgb)[:_CANDIDATES]:
             points = self._mesh.measure(rgb, box, settle=4)
@@ -138,17 +106,76 @@ class FaceFollower:
                 continue
             if known is None:
                 return points, Absence.PRESENT
-            distance = known.distance(Likeness.of(points, rgb)) + self._strayed(box)
-            if best is None or distance < best[0]:
-                best = (distance, points)
+            distance = known.distance(Likeness.of(points, rgb))
+            cost = distance + self._strayed(box)
+            if best is None or cost < best[0]:
+                best = (cost, distance, points)
         if best is None or known is None:
             return None, Absence.NO_FACE
-        if best[0] > _STRANGER:
-            if self._at is not None or known.seen >= _ACQUAINTED:
+        if best[1] > STRANGER:
+            if self._sure or known.seen >= _ACQUAINTED:
                 return None, Absence.OTHER_PERSON
             # A likeness of a few frames may come from a broken opening: begin again.
             self._who = None
-        return best[1], Absence.PRESENT
+        return best[2], Absence.PRESENT
+
+    @property
+    def faces(self) -> int:
+        """How many faces were seen at once, in two counts at least (or in the only one)."""
+        seen = sorted(self._counts, reverse=True)
+        return seen[min(1, len(seen) - 1)] if seen else 0
+
+    @property
+    def who(self) -> Likeness | None:
+        """The person, as far as they are known."""
+        return self._who
+
+    def _note(self, boxes: list[Box]) -> None:
+        large = [b for b in boxes if b.size >= _SMALLEST_COUNTED and b.score >= _SUREST]
+        self._counts.append(len(large))
+
+    @property
+    def _company(self) -> bool:
+        return bool(self._counts) and max(self._counts[-3:]) > 1
+
+    def _count(self, rgb: Seen) -> None:
+        """Now and then, count the faces in the picture."""
+        if self._frame % (_CENSUS_IN_COMPANY if self._company else _CENSUS) == 0:
+            self._note(self._finder.find(rgb, tiles=False))
+
+    def _is_still_the_one(self, points: Floats, rgb: Seen) -> bool:
+        """False where the face that is followed is somebody else's by now.
+
+        Looked at while others are in the picture: when faces cross, the nearer one covers the other
+        and the mesh follows what it sees.
+        """
+        known = self._who
+        if known is None or not self._company or known.seen < _ACQUAINTED:
+            self._verified = self._frame
+            return True
+        if self._frame % _LOOK_AGAIN:
+            return True
+        distance = known.distance(Likeness.of(points, rgb))
+        if distance > self._usual + _OTHER and self._is_another(distance, points, rgb):
+            return False
+        self._usual += 0.2 * (distance - self._usual)
+        self._verified = self._frame
+        return True
+
+    def _is_another(self, distance: float, points: Floats, rgb: Seen) -> bool:
+        """Whether a face as unlike the person as `distance` is a stranger's, or another nearer."""
+        assert self._who is not None
+        assert self._window is not None
+        here, found = Box.around(points), distance > STRANGER
+        boxes = [b for b in self._finder.find(rgb, tiles=False) if not b.overlaps(here)]
+        for box in boxes[:_CANDIDATES]:
+            other = self._mesh.measure(rgb, box, settle=3)
+            if other is not None:
+                unlike = self._who.distance(Likeness.of(other, rgb))
+                found = found or unlike < distance - _NEARER
+        if boxes and not found:  # back to the face: the network remembers where it looked last
+            self._mesh.measure(rgb, self._window, settle=3)
+        return found
 
     def _in_order(self, boxes: list[Box], rgb: Seen) -> list[Box]:
         if self._who is None and self._at is not None:

@@ -24,6 +24,7 @@ from media.errors import MediaError, NoFaceError
 
 if TYPE_CHECKING:
     from align.timing import Timing
+    from lipsync.people import FaceChoice
     from lipsync.track import FaceTrack
     from media.audio import Sound
     from media.footage import FootageInfo
@@ -51,12 +52,14 @@ class PreviewShot:
         *,
         stretch: tuple[int, int] | None = None,
         at: tuple[float, float] | None = None,
+        face: FaceChoice | None = None,
         cache: Path | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> PreviewShot:
         """Track `footage` (or read the kept track) and learn its mouths around `stretch`.
 
+        `at` or `face` chooses whose, as in `track_faces`.
         Raises `NoFaceError`, `MediaError`, `ArchiveError` as `resync` does.
         """
         from lipsync.faces import track_faces
@@ -65,9 +68,8 @@ class PreviewShot:
         from media.video import probe
 
         info = probe(footage)
-        track = track_faces(
-            footage, at=at, progress=progress, cache=cache or user_cache_dir() / "lipsync"
-        )
+        kept = cache or user_cache_dir() / "lipsync"
+        track = track_faces(footage, at=at, face=face, progress=progress, cache=kept)
         first, stop = stretch or (0, len(track))
         if not 0 <= first < stop <= len(track):
             raise MediaError(

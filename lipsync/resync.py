@@ -9,9 +9,10 @@ The new sound replaces the whole sound track from frame 0, and the picture's len
 - sound longer than the picture: it is cut at the last frame; `ResyncReport.cut_s` says how much
   was lost.
 
-Frames whose mouth cannot be replaced (no face, turned away, too small) pass through
-unchanged and are reported with timecodes; so do, unreported, frames outside the wanted stretch.
-There are exactly as many frames out as in.
+Frames whose mouth cannot be replaced (no face, turned away, too small, behind a hand, out of
+focus, leaving the picture) pass through unchanged and are reported with timecodes; the effect
+fades in and out around them. So do, unreported, frames outside the wanted stretch. There are
+exactly as many frames out as in.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from lipsync.engines import (
     WholeFaceRenderer,
     get_renderer,
 )
-from lipsync.track import Absence, FaceTrack
+from lipsync.track import FaceTrack
 from media.errors import (
     AlignError,
     ArchiveError,
@@ -51,14 +52,26 @@ if TYPE_CHECKING:
     from align.timing import Timing
     from lipsync.blend import Paster
     from lipsync.crop import CropSpec
+    from lipsync.people import FaceChoice
     from media.audio import Sound
-    from media.video import Change, FootageInfo, Picture
+    from media.patch import StillsWriter
+    from media.video import Change, FootageInfo, FootageWriter, Picture
 
 #: A picture and the changes to lay into it.
 Changed = tuple["Picture", tuple["Change", ...]]
 
-__all__ = ["PassedStretch", "ResyncReport", "archive_source", "crop_spec_for", "resync"]
+__all__ = [
+    "Deliver",
+    "PassedStretch",
+    "ResyncReport",
+    "archive_source",
+    "crop_spec_for",
+    "resync",
+]
 
+Deliver = Literal["picture", "patch"]
+
+_HEARD_RATE = 16_000  # Hz; all that lip motion listens to
 _BATCH = 4
 _AHEAD = 4
 _FADE_S = 0.16
@@ -81,7 +94,9 @@ class ResyncReport:
     `frames` in all; `replaced` with a new mouth (fades included); `faceless` without any
     face; `passed` every stretch that kept its mouth although it was wanted. `cut_s`
     seconds of sound lost at the end, `filled_s` seconds of silence added. `skipped` names
-    archive files that held no usable face. `timing` is the one that drove the mouth.
+    archive files that held no usable face. `timing` is the one that drove the mouth. `faces`
+    were in the picture at once, as far as it was looked for them; `deliver` is "picture" or
+    "patch".
     """
 
     out: Path
@@ -94,6 +109,8 @@ class ResyncReport:
     filled_s: float
     skipped: tuple[str, ...]
     timing: Timing
+    faces: int = 1
+    deliver: Deliver = "picture"
 
 
 def resync(
@@ -107,9 +124,11 @@ def resync(
     archive_only: bool = False,
     engine: str | MouthRenderer = "mouthbank",
     at: tuple[float, float] | None = None,
+    face: FaceChoice | None = None,
     stretch: tuple[int, int] | None = None,
     cache: Path | None = None,
     codec: Literal["h264", "prores"] = "h264",
+    deliver: Deliver = "picture",
     quality: int = 14,
     seed: int = 0,
     progress: Progress | None = None,
@@ -118,14 +137,17 @@ def resync(
 
     `timing`: words and phones of `sound`; None aligns it here (to `text`, or to what is
     heard). `archive`: more footage of the same person to take mouths from; with
-    `archive_only` none is taken from `footage` itself. `at`: which face (`track_faces`).
+    `archive_only` none is taken from `footage` itself. `at` or `face`: whose (`track_faces`).
     `stretch`: first frame and the one after the last whose mouth may change; None is all.
-    `cache`: folder for tracks and timings, None for the user's cache.
+    `cache`: folder for tracks and timings, None for the user's cache. `deliver` "patch" writes the
+    changes alone with their matte: ProRes 4444 (.mov), or PNG stills (.png; `media.patch`).
 
     Raises `NoFaceError`, `NoSpeechError`, `ArchiveError` (no usable mouth), `MediaError`
     (unreadable or interlaced footage) and `OutputError` (cannot write, or `out` is one of
     the inputs).
     """
+    from lipsync.faces import track_faces
+    from lipsync.fitness import Unfit
     from media.fields import refuse_interlaced
     from media.files import user_cache_dir
     from media.video import probe
@@ -137,25 +159,27 @@ def resync(
     info = probe(footage)
     refuse_interlaced(info)
     timing = timing or _timing_of(sound, text)
-    target, sources, skipped = _sources(footage, archive, archive_only, at, cache, progress)
-    wanted, usable = _wanted(target, stretch)
+    target = track_faces(footage, at=at, face=face, progress=progress, cache=cache)
+    sources, skipped = _sources(footage, target, archive, archive_only, cache, progress)
+    wanted, unfit = _wanted(target, stretch)
+    usable = wanted & (unfit == Unfit.FIT)
     spec = crop_spec_for(target)
     renderer = get_renderer(engine) if isinstance(engine, str) else engine
     renderer.prepare(RenderJob(target, usable, timing, sound, sources, spec, seed), progress)
     _give_back()
-    work = _Work(info, target, usable, renderer, spec, seed)
+    work = _Work(info, target, usable, renderer, spec, seed, deliver)
     written = _write(work, out, sound, codec, quality, progress)
     if written != len(target):
         raise MediaError(
             f"'{footage}' gave {len(target)} frames at first and {written} at last; copy it to a "
             "local disk and try again"
         )
-    report = _report(work, out, wanted, sound, timing)
+    report = _report(work, out, _passed(info, target, wanted, unfit), sound, timing)
     return replace(report, skipped=skipped)
 
 
 def _report(
-    work: _Work, out: Path, wanted: NDArray[np.bool_], sound: Sound, timing: Timing
+    work: _Work, out: Path, passed: tuple[PassedStretch, ...], sound: Sound, timing: Timing
 ) -> ResyncReport:
     """What was done, once all is written."""
     track = work.track
@@ -166,11 +190,13 @@ def _report(
         frames=len(track),
         replaced=int(work.usable.sum()),
         faceless=int((~track.present).sum()),
-        passed=_passed(work.info, track, wanted, work.usable),
+        passed=passed,
         cut_s=max(0.0, float(sound.duration_s) - length),
         filled_s=max(0.0, length - float(sound.duration_s)),
         skipped=(),
         timing=timing,
+        faces=track.faces,
+        deliver=work.deliver,
     )
 
 
@@ -207,21 +233,18 @@ def _timing_of(sound: Sound, text: str | None) -> Timing:
 
 def _sources(
     footage: Path,
+    target: FaceTrack,
     archive: Sequence[Path],
     archive_only: bool,
-    at: tuple[float, float] | None,
     cache: Path,
     progress: Progress | None,
-) -> tuple[FaceTrack, list[BankSource], tuple[str, ...]]:
-    """The target's track, the footage to take mouths from, and what was no use."""
-    from lipsync.faces import track_faces
-
-    target = track_faces(footage, at=at, progress=progress, cache=cache)
+) -> tuple[list[BankSource], tuple[str, ...]]:
+    """The footage to take mouths from, and what was no use."""
     sources = [] if archive_only else [_source(footage, target, cache)]
     skipped = []
     for path in archive:
         try:
-            track = track_faces(path, progress=progress, cache=cache)
+            track = _same_person(path, target, cache, progress)
         except NoFaceError:
             skipped.append(path.name)
             continue
@@ -230,7 +253,21 @@ def _sources(
         raise ArchiveError(
             f"none of the {len(archive)} archive files shows a face; give footage of the person"
         )
-    return target, sources, tuple(skipped)
+    return sources, tuple(skipped)
+
+
+def _same_person(
+    path: Path, target: FaceTrack, cache: Path, progress: Progress | None
+) -> FaceTrack:
+    """The track of the target's person in other footage, which may show others as well."""
+    from lipsync.faces import track_faces
+    from lipsync.people import FaceChoice
+
+    track = track_faces(path, progress=progress, cache=cache)
+    if track.faces < 2 or target.likeness is None:
+        return track
+    who = FaceChoice("likeness", likeness=target.likeness)
+    return track_faces(path, face=who, progress=progress, cache=cache)
 
 
 def archive_source(path: Path, cache: Path, progress: Progress | None = None) -> BankSource:
@@ -246,33 +283,34 @@ def archive_source(path: Path, cache: Path, progress: Progress | None = None) ->
 def _source(path: Path, track: FaceTrack, cache: Path) -> BankSource:
     """Footage with its own sound aligned; silent or wordless footage gives its lips alone."""
     from align.formats import read_timing, write_timing
-    from media.audio import read_sound
+    from media.audio import read_sound, resample
 
     try:
         sound = read_sound(path)
     except NoSoundError:
         return BankSource(path, track)
     kept = cache / f"timing-1-{track.sha256[:24]}.json"
+    heard = resample(sound, _HEARD_RATE)  # long footage is not held at its full rate
     if track.sha256 and kept.is_file():
         try:
-            return BankSource(path, track, read_timing(kept), sound)
+            return BankSource(path, track, read_timing(kept), heard)
         except (AlignError, MediaError):
             kept.unlink(missing_ok=True)
     try:
         timing = _timing_of(sound, None)
     except (NoSpeechError, AlignError, TextError):
-        return BankSource(path, track, None, sound)
+        return BankSource(path, track, None, heard)
     if track.sha256:
         cache.mkdir(parents=True, exist_ok=True)
         write_timing(timing, kept)
-    return BankSource(path, track, timing, sound)
+    return BankSource(path, track, timing, heard)
 
 
 def _wanted(
     track: FaceTrack, stretch: tuple[int, int] | None
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Frames asked for, and those of them that can be done."""
-    from lipsync.faces import MIN_SCALE, YAW_LIMIT, usable_frames
+) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+    """Frames asked for, and why (`Unfit`) some of all frames cannot be done."""
+    from lipsync.fitness import MIN_SCALE, YAW_LIMIT, Unfit, settled, unfitness
 
     wanted = np.ones(len(track), bool)
     if stretch is not None:
@@ -283,13 +321,14 @@ def _wanted(
                 "check the in and out points"
             )
         wanted[:first] = wanted[stop:] = False
-    usable = wanted & usable_frames(track)
-    if not usable.any():
+    unfit = settled(track, unfitness(track))
+    if not (wanted & (unfit == Unfit.FIT)).any():
         raise NoFaceError(
             "no frame of that stretch shows the face well enough to change its mouth (turned at "
-            f"most {YAW_LIMIT:.0f} degrees, at least {MIN_SCALE:.0f} pixels high); choose another"
+            f"most {YAW_LIMIT:.0f} degrees, at least {MIN_SCALE:.0f} pixels high, in focus, with "
+            "nothing before the mouth); choose another"
         )
-    return wanted, usable
+    return wanted, unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +341,7 @@ class _Work:
     renderer: MouthRenderer
     spec: CropSpec
     seed: int
+    deliver: Deliver
 
 
 def _write(
@@ -315,20 +355,34 @@ def _write(
     """Decode, paste and encode at once, each in its own thread; frames written."""
     from threadpoolctl import threadpool_limits
 
-    from media.video import FootageWriter, prefetch
+    from media.video import prefetch
 
     total = len(work.track)
     # Small systems are solved for every frame: threads of the linear algebra would only get
     # in the way of the decoder, the paster and the encoder, which run side by side.
     with (
         threadpool_limits(limits=1, user_api="blas"),
-        FootageWriter(out, work.info, codec=codec, sound=sound, quality=quality) as writer,
+        _writer(work, out, sound, codec, quality) as writer,
     ):
         for picture, changes in prefetch(_changed_pictures(work), _AHEAD):
             writer.write_changed(picture, changes)
             if progress is not None:
                 progress("writing the picture", writer.frames_written, total)
         return writer.frames_written
+
+
+def _writer(
+    work: _Work, out: Path, sound: Sound, codec: Literal["h264", "prores"], quality: int
+) -> FootageWriter | StillsWriter:
+    """What writes whole pictures, or patches as film or stills."""
+    from media.patch import StillsWriter
+    from media.video import FootageWriter
+
+    if work.deliver == "picture":
+        return FootageWriter(out, work.info, codec=codec, sound=sound, quality=quality)
+    if out.suffix.lower() == ".png":
+        return StillsWriter(out, work.info)
+    return FootageWriter(out, work.info, codec="prores4444", sound=sound)
 
 
 def _changed_pictures(work: _Work) -> Iterator[Changed]:
@@ -338,7 +392,7 @@ def _changed_pictures(work: _Work) -> Iterator[Changed]:
 
     rate = float(work.track.rate)
     weights = fade_weights(work.usable, work.track.shot, max(1, round(_FADE_S * rate)))
-    paster = Paster(seed=work.seed)
+    paster = Paster(seed=work.seed, matte=work.deliver == "patch")
     pictures = prefetch(read_pictures(work.info.path), _AHEAD)
     batch = int(getattr(work.renderer, "batch", _BATCH))
     while group := tuple(islice(pictures, batch)):
@@ -411,25 +465,18 @@ def _passed(
     info: FootageInfo,
     track: FaceTrack,
     wanted: NDArray[np.bool_],
-    usable: NDArray[np.bool_],
+    unfit: NDArray[np.uint8],
 ) -> tuple[PassedStretch, ...]:
     """Stretches of wanted frames that kept their mouth, with one reason each."""
-    from lipsync.faces import YAW_LIMIT
-
-    def reason(i: int) -> str:
-        if not track.present[i]:
-            return Absence(int(track.reason[i])).words
-        if abs(float(track.pose[i, 0])) > YAW_LIMIT:
-            return f"turned away by more than {YAW_LIMIT:.0f} degrees"
-        return "face too small"
+    from lipsync.fitness import Unfit, reason_words
 
     stretches: list[PassedStretch] = []
-    for i in np.flatnonzero(wanted & ~usable).tolist():
-        last = stretches[-1] if stretches else None
-        if last is not None and last.last == i - 1 and last.reason == reason(i):
+    for i in np.flatnonzero(wanted & (unfit != Unfit.FIT)).tolist():
+        why, last = reason_words(track, i, int(unfit[i])), stretches[-1] if stretches else None
+        if last is not None and last.last == i - 1 and last.reason == why:
             stretches[-1] = replace(last, last=i)
         else:
-            stretches.append(PassedStretch(i, i, _timecode(info, i), reason(i)))
+            stretches.append(PassedStretch(i, i, _timecode(info, i), why))
     return tuple(stretches)
 
 

@@ -31,7 +31,8 @@ from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop
 from lipsync.engines._draw import MouthArtist
 from lipsync.engines._plan import Learnt, Weights, bank_of, changes, parts, wanted
 from lipsync.engines._select import PathFinder, Wanted
-from lipsync.faces import MIN_SCALE, YAW_LIMIT
+from lipsync.faces import usable_frames
+from lipsync.fitness import MIN_SCALE, YAW_LIMIT
 from lipsync.motion import closures, silence
 from lipsync.pose import FACE_HEIGHT_MM, Pose, fit_pose
 from lipsync.shots import CUT_CHANGE, ContentChange, NoseWatch, smooth_landmarks
@@ -42,6 +43,7 @@ from media.picture import Change, Picture
 if TYPE_CHECKING:
     from align.timing import Timing
     from lipsync.engines import BankSource, Progress
+    from lipsync.likeness import Likeness
     from lipsync.track import FaceTrack
     from media.audio import Sound
     from media.time import FrameRate
@@ -107,27 +109,32 @@ class MouthModel:
         *,
         delay: int = 6,
         at: tuple[float, float] | None = None,
+        who: Likeness | None = None,
         track: FaceTrack | None = None,
         first: int = 0,
         articulation: float = 1.0,
     ) -> MouthStream:
         """A stream of frames of `size` (width, height) at `rate`, the first numbered `first`.
 
-        `at` chooses the face as in `track_faces`; a finished `track` of these very frames saves
-        following the face again.
+        `at` chooses the face as in `track_faces`, `who` says whose it is (`lipsync.people.face_on`
+        a still); a finished `track` of these very frames saves following the face again.
         """
-        return MouthStream(self, rate, size, delay, at, track, first, articulation)
+        watch = _Follower(at, who) if track is None else _Known(track)
+        return MouthStream(self, rate, size, delay, watch, first, articulation)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    """A frame that waits for its future; `raw` landmarks [478, 3] or NaN."""
+    """A frame that waits for its future; `raw` landmarks [478, 3] or NaN; `clear` unless
+    something hides the mouth.
+    """
 
     index: int
     picture: Pixels | Picture
     raw: Floats
     drift: tuple[float, float]
     shot: int
+    clear: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,8 +157,7 @@ class MouthStream:
         rate: FrameRate,
         size: tuple[int, int],
         delay: int,
-        at: tuple[float, float] | None,
-        track: FaceTrack | None,
+        watch: _Follower | _Known,
         first: int,
         articulation: float,
     ) -> None:
@@ -163,7 +169,7 @@ class MouthStream:
         bank = bank_of(model.learnt, self._weights, model.rates, float(rate))
         self._finder = PathFinder(bank)
         self._artist, self._paster = MouthArtist(model.learnt.mouths), Paster(seed=model.seed)
-        self._watch = _Follower(at) if track is None else _Known(track)
+        self._watch = watch
         self._line = _Line(model, rate, articulation)
         self._waiting: deque[_Waiting] = deque()
         self._past: deque[_Waiting] = deque(maxlen=_PAST)
@@ -226,6 +232,7 @@ class MouthStream:
         usable[present] = (np.abs(pose.angles[:, 0]) <= YAW_LIMIT) & (
             pose.scale * FACE_HEIGHT_MM >= MIN_SCALE
         )
+        usable &= np.array([w.clear for w in around])
         index = np.array([w.index for w in around], np.intp)
         return _Seen(index, landmarks, angles, usable, shot)
 
@@ -287,17 +294,17 @@ def _bgr(done: Finished) -> Pixels:
     rgb = np.array(done.picture[0 : done.picture.shape[0], 0 : done.picture.shape[1]])
     if done.change is not None:
         change = done.change
-        np.copyto(rgb[change.rows, change.columns], change.rgb, where=change.where[..., None])
+        np.copyto(rgb[change.rows, change.columns], change.pixels, where=change.where[..., None])
     return np.ascontiguousarray(rgb[..., ::-1])
 
 
 class _Follower:
     """Follows the face while the frames come."""
 
-    def __init__(self, at: tuple[float, float] | None) -> None:
+    def __init__(self, at: tuple[float, float] | None, who: Likeness | None = None) -> None:
         from lipsync.follow import FaceFollower
 
-        self._face, self._content, self._nose = FaceFollower(at), ContentChange(), NoseWatch()
+        self._face, self._content, self._nose = FaceFollower(at, who), ContentChange(), NoseWatch()
         self._shot = 0
 
     def look(self, index: int, picture: Pixels | Picture) -> _Waiting:
@@ -328,17 +335,18 @@ class _Known:
     """A track made before."""
 
     def __init__(self, track: FaceTrack) -> None:
-        self._track = track
+        self._track, self._fit = track, usable_frames(track)
         self.in_footage, self.from_footage = track.in_footage, track.from_footage
 
     def look(self, index: int, picture: Pixels | Picture) -> _Waiting:
         """The track's own record of a frame."""
         track = self._track
         if index >= len(track):
-            raw, shot = np.full((LANDMARKS, 3), np.nan, np.float32), int(track.shot[-1])
-        else:
-            raw, shot = track.landmarks[index], int(track.shot[index])
-        return _Waiting(index, picture, raw, (0.0, 0.0), shot)
+            raw = np.full((LANDMARKS, 3), np.nan, np.float32)
+            return _Waiting(index, picture, raw, (0.0, 0.0), int(track.shot[-1]))
+        clear = bool(self._fit[index])
+        shot = int(track.shot[index])
+        return _Waiting(index, picture, track.landmarks[index], (0.0, 0.0), shot, clear)
 
     @staticmethod
     def steady(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 from media.errors import MediaError
 from media.time import FrameRate
 
-__all__ = ["LANDMARKS", "Absence", "FaceTrack"]
+if TYPE_CHECKING:
+    from lipsync.likeness import Likeness
+
+__all__ = ["LANDMARKS", "Absence", "Doubt", "FaceTrack"]
 
 #: Points of the face mesh, irises included.
 LANDMARKS = 478
 
 _FORMAT = 1
+_WHO = "who_"
 Floats = NDArray[np.float32]
 
 
@@ -36,6 +40,19 @@ class Absence(IntEnum):
     def words(self) -> str:
         """The reason as a user reads it."""
         return ("", "no face found", "another person's face")[self]
+
+
+class Doubt(IntEnum):
+    """Why a mouth that the mesh reports may not be there to be seen."""
+
+    CLEAR = 0
+    COVERED = 1
+    BLURRED = 2
+
+    @property
+    def words(self) -> str:
+        """The reason as a user reads it."""
+        return ("", "something in front of the mouth", "out of focus")[self]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +75,9 @@ class FaceTrack:
     - `sha256`: of the footage.
     - `aspect`: width of a pixel of the footage over its height. Width and landmarks are
       in square pixels (`in_footage` gives the footage's own).
+    - `doubt` uint8[n]: a `Doubt` per frame.
+    - `faces`: how many faces the picture showed at once, at most, where it was looked for them.
+    - `likeness`: who it is; None where nobody was measured.
     """
 
     rate: FrameRate
@@ -71,15 +91,21 @@ class FaceTrack:
     times: NDArray[np.float64]
     sha256: str = ""
     aspect: float = 1.0
+    doubt: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    faces: int = 1
+    likeness: Likeness | None = None
 
     def __post_init__(self) -> None:
         n = len(self.reason)
+        if not len(self.doubt):
+            object.__setattr__(self, "doubt", np.zeros(n, np.uint8))
         shapes = (
             self.landmarks.shape == (n, LANDMARKS, 3),
             self.shot.shape == (n,),
             self.pose.shape == (n, 3),
             self.scale.shape == (n,),
             self.times.shape == (n,),
+            self.doubt.shape == (n,),
         )
         if not all(shapes):
             raise ValueError("every array of a FaceTrack needs one row per frame")
@@ -129,7 +155,9 @@ class FaceTrack:
             "height": self.height,
             "sha256": self.sha256,
             "aspect": self.aspect,
+            "faces": self.faces,
         }
+        extra: dict[str, Any] = {} if self.likeness is None else self.likeness.arrays()
         with atomic_path(path, suffix=".npz") as temporary:
             np.savez(
                 temporary,
@@ -140,6 +168,8 @@ class FaceTrack:
                 pose=self.pose,
                 scale=self.scale,
                 times=self.times,
+                doubt=self.doubt,
+                **{_WHO + name: values for name, values in extra.items()},
             )
 
     @classmethod
@@ -152,8 +182,17 @@ class FaceTrack:
                     raise ValueError("format")
                 rate = FrameRate(Fraction(facts.pop("rate")))
                 arrays = {name: stored[name] for name in stored.files if name != "facts"}
-            return cls(rate=rate, **facts, **arrays)
+            names = [name for name in arrays if name.startswith(_WHO)]
+            who = {name.removeprefix(_WHO): arrays.pop(name) for name in names}
+            likeness = _likeness(who) if who else None
+            return cls(rate=rate, **facts, **arrays, likeness=likeness)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise MediaError(
                 f"{path} is not a face track of this version; delete it and track again"
             ) from error
+
+
+def _likeness(arrays: dict[str, NDArray[Any]]) -> Likeness:
+    from lipsync.likeness import Likeness
+
+    return Likeness.from_arrays(arrays)

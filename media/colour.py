@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,10 @@ __all__ = [
     "from_planes",
     "is_full_range_format",
     "planes",
+    "rounded",
 ]
+
+S = TypeVar("S", np.uint8, np.uint16)
 
 # ITU-T H.273 matrix code -> swscale's name for the same coefficients.
 _SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
@@ -124,19 +127,24 @@ class RgbConverter:
             return self._to_rgb(frame)
 
     def _to_rgb(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        deep = bit_depth(frame.format.name) > 8
-        converted = self._turned(frame, "rgb48le" if deep else "rgb24", self._range, _FULL)
-        rgb: NDArray[Any] = converted.to_ndarray()
-        if deep:
-            # Its 16 bits hold 256 steps per 8-bit code; its own 8-bit output truncates.
-            rgb = (np.minimum(rgb, 0xFF7F) + 128) >> 8
+        if bit_depth(frame.format.name) > 8:
+            # Its own 8-bit output truncates.
+            return rounded(self._to_fine(frame))
+        rgb: NDArray[Any] = self._turned(frame, "rgb24", self._range, _FULL).to_ndarray()
         return rgb.astype(np.uint8, copy=False)
 
-    def from_rgb(self, rgb: NDArray[np.uint8]) -> VideoFrame:
-        """A frame in this converter's pixel format from uint8 [H, W, 3]."""
+    def _to_fine(self, frame: VideoFrame) -> NDArray[np.uint16]:
+        fine: NDArray[Any] = self._turned(frame, "rgb48le", self._range, _FULL).to_ndarray()
+        return fine.astype(np.uint16, copy=False)
+
+    def from_rgb(self, rgb: NDArray[np.uint8] | NDArray[np.uint16]) -> VideoFrame:
+        """A frame in this converter's pixel format from uint8 [H, W, 3], or from uint16 with 256
+        steps a code value.
+        """
         height, width, _ = rgb.shape
+        form = "rgb24" if rgb.dtype == np.uint8 else "rgb48le"
         with self._turn:
-            blank = self._blank((width, height, "rgb24"), _centred if self._centred else _left)
+            blank = self._blank((width, height, form), _centred if self._centred else _left)
             _fill_rgb(blank, rgb)
             return self._turned(blank, self._pix_fmt, _FULL, self._range)
 
@@ -145,14 +153,27 @@ class RgbConverter:
 
         `rows` and `columns` lie inside the frame.
         """
+        return self._part(frame, rows, columns, self._to_rgb)
+
+    def part_to_fine(self, frame: VideoFrame, rows: slice, columns: slice) -> NDArray[np.uint16]:
+        """The same with 256 steps a code value, uint16 [h, w, 3]: what more than 8 bits hold."""
+        return self._part(frame, rows, columns, self._to_fine)
+
+    def _part(
+        self,
+        frame: VideoFrame,
+        rows: slice,
+        columns: slice,
+        turn: Callable[[VideoFrame], NDArray[S]],
+    ) -> NDArray[S]:
         sources = planes(frame)
         top, bottom = _outwards(rows, frame.height)
         left, right = _outwards(columns, frame.width)
         share = (bottom - top) * (right - left) / (frame.height * frame.width)
-        if sources is None or share > 0.8:
-            return self.to_rgb(frame)[rows, columns]
-        size = (right - left, bottom - top, frame.format.name)
         with self._turn:
+            if sources is None or share > 0.8:
+                return turn(frame)[rows, columns]
+            size = (right - left, bottom - top, frame.format.name)
             part = self._blank(size, lambda w, h, _: frame.reformat(w, h, interpolation=_POINT))
             targets = planes(part)
             assert targets is not None
@@ -161,7 +182,7 @@ class RgbConverter:
                 across = -(-frame.width // source.shape[1])
                 y, x = top // down, left // across
                 np.copyto(target, source[y : y + target.shape[0], x : x + target.shape[1]])
-            rgb = self._to_rgb(part)
+            rgb = turn(part)
         return rgb[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
     def stored(self, frame: VideoFrame) -> VideoFrame:
@@ -250,9 +271,14 @@ def _left(width: int, height: int, pix_fmt: str) -> VideoFrame:
     return sited
 
 
-def _fill_rgb(frame: VideoFrame, rgb: NDArray[np.uint8]) -> None:
+def rounded(fine: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """16 bits with 256 steps a code value as 8 bits, rounded."""
+    return ((np.minimum(fine, 0xFF7F) + 128) >> 8).astype(np.uint8)
+
+
+def _fill_rgb(frame: VideoFrame, rgb: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     plane = frame.planes[0]
-    lines = np.frombuffer(plane, np.uint8).reshape(frame.height, -1)  # type: ignore[call-overload]
+    lines = np.frombuffer(plane, rgb.dtype).reshape(frame.height, -1)  # type: ignore[call-overload]
     np.copyto(lines[:, : 3 * frame.width].reshape(rgb.shape), rgb)
 
 

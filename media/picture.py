@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from media.colour import RgbConverter, bit_depth, from_planes, planes
+from media.colour import RgbConverter, bit_depth, from_planes, planes, rounded
 from media.footage import Frame
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-__all__ = ["Change", "Picture", "SquarePicture", "painted", "patched"]
+__all__ = ["Change", "Picture", "SquarePicture", "as_fine", "painted", "patched", "repainted"]
 
 Pixels = NDArray[np.uint8]
+Fine = NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,13 +36,23 @@ class Change:
     """New pixels for a part of a picture.
 
     `rgb` uint8[h, w, 3] goes to rows `top` to `top + h` and columns `left` to `left + w`, but
-    only where `where` bool[h, w] is True.
+    only where `where` bool[h, w] is True. For pictures of more than 8 bits it may be uint16, with
+    256 steps a code value (`Picture.fine`). `matte` float32[h, w], where it is asked for, says how
+    opaque a patch lies over the picture (`media.patch`), whose colours are then `fill`
+    float32[h, w, 3] in code values.
     """
 
     top: int
     left: int
-    rgb: Pixels
+    rgb: Pixels | Fine
     where: NDArray[np.bool_]
+    matte: NDArray[np.float32] | None = None
+    fill: NDArray[np.float32] | None = None
+
+    @property
+    def pixels(self) -> Pixels:
+        """`rgb` in 8 bits."""
+        return self.rgb if self.rgb.dtype == np.uint8 else rounded(self.rgb)  # type: ignore[return-value, arg-type]
 
     @property
     def rows(self) -> slice:
@@ -121,6 +132,22 @@ class Picture:
             top, _, left, _ = self._area
         assert self._done is not None
         return self._done[y0 - top : y1 - top, x0 - left : x1 - left]
+
+    @property
+    def deep(self) -> bool:
+        """Whether its samples have more than 8 bits."""
+        return bit_depth(self.stored.format.name) > 8
+
+    def fine(self, rows: slice, columns: slice) -> Fine:
+        """The part as uint16[h, w, 3] with 256 steps a code value: nothing of 10 bits is lost."""
+        (y0, y1, _), (x0, x1, _) = (
+            s.indices(n) for s, n in zip((rows, columns), self.shape[:2], strict=True)
+        )
+        quarter = self._rotation // 90
+        area = (y0, y1, x0, x1)
+        stored = _as_stored(area, self.stored.height, self.stored.width, quarter)
+        rgb = self._convert.part_to_fine(self.stored, *stored)
+        return np.ascontiguousarray(np.rot90(rgb, quarter)) if quarter else rgb
 
     def thumbnail(self, width: int, height: int) -> Pixels:
         """A small picture uint8[height, width, 3] for comparing: averaged from a coarse sampling.
@@ -208,8 +235,25 @@ def painted(picture: Picture, changes: Sequence[Change]) -> Pixels:
         return picture.rgb
     rgb = picture.rgb.copy()
     for change in changes:
-        np.copyto(rgb[change.rows, change.columns], change.rgb, where=change.where[..., None])
+        np.copyto(rgb[change.rows, change.columns], change.pixels, where=change.where[..., None])
     return rgb
+
+
+def repainted(picture: Picture, changes: Sequence[Change]) -> Pixels | Fine:
+    """The same, in as many bits as the picture has."""
+    if not picture.deep:
+        return painted(picture, changes)
+    height, width = picture.shape[:2]
+    fine = picture.fine(slice(0, height), slice(0, width)).copy()
+    for change in changes:
+        rgb = change.rgb if change.rgb.dtype == np.uint16 else change.rgb.astype(np.uint16) << 8
+        np.copyto(fine[change.rows, change.columns], rgb, where=change.where[..., None])
+    return fine
+
+
+def as_fine(codes: NDArray[np.float32]) -> Fine:
+    """Code values float32[...] in 0..255 as uint16 with 256 steps each."""
+    return np.asarray(np.clip(np.rint(codes * np.float32(256)), 0, 65535), np.uint16)
 
 
 def patched(picture: Picture, changes: Sequence[Change], convert: RgbConverter) -> VideoFrame:
@@ -233,7 +277,8 @@ def _lay_in(
     """Turn the changed part, with a margin, into samples; copy those that show a change."""
     height, width = picture.shape[:2]
     rows, columns = _with_margin(change.rows, height), _with_margin(change.columns, width)
-    part = picture[rows, columns].copy()
+    deep = change.rgb.dtype == np.uint16
+    part = picture.fine(rows, columns).copy() if deep else picture[rows, columns].copy()
     where = np.zeros(part.shape[:2], np.bool_)
     inner = (
         slice(change.top - rows.start, change.top - rows.start + change.rgb.shape[0]),

@@ -19,7 +19,8 @@ from media.colour import ColourTags, RgbConverter, bit_depth
 from media.errors import MediaError, OutputError
 from media.files import atomic_path, output_error
 from media.footage import FootageInfo, Frame
-from media.picture import Change, Picture, painted, patched
+from media.patch import ALPHA_FORMAT, COLOUR_FORMAT, keyed
+from media.picture import Change, Picture, patched, repainted
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FootageWriter"]
 
-Codec = Literal["h264", "prores"]
+Codec = Literal["h264", "prores", "prores4444"]
 
 _SOUND_RATE = 48_000
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _SOUND_BLOCK = 1024
+# x264 counts qualities from 8 bits: 0 loses nothing there, -12 with 10 bits.
+_LOSSLESS_10_BITS = "crf=-12"
 
 
 class FootageWriter:
@@ -42,9 +45,10 @@ class FootageWriter:
 
     `like` gives rate, size as displayed, pixel aspect, colour tags and start timecode.
     `codec` "h264" is x264 at constant quality `quality` (CRF, 0-51, lower is better; 14 is
-    visually lossless) and 8 or 10 bits as the source; "prores" is ProRes 422 HQ (.mov or
-    .mkv). The container follows the ending: .mp4, .mov or .mkv. Pictures with an odd
-    number of columns or lines are stored 4:4:4, so that no pixel is lost.
+    visually lossless, 0 lossless), 8 or 10 bits as the source, with the colour samples of a 10-bit
+    source; "prores" is ProRes 422 HQ (.mov or .mkv); "prores4444" holds changes alone, with an
+    alpha channel (`media.patch`). The container follows the ending: .mp4, .mov or .mkv. Pictures
+    with an odd number of columns or lines are stored 4:4:4, so that no pixel is lost.
 
     With a constant rate frame n is shown at n / rate; with a variable one at its own
     `pts`; the first frame written is shown at 0 either way. `sound` is resampled to 48 kHz
@@ -72,19 +76,21 @@ class FootageWriter:
         self._codec = codec
         # x264's macroblock tree gives other bytes from run to run (measured: 21 results in
         # 60 runs), and takes bits from what moves, such as a mouth.
-        self._options = (
-            {"crf": str(quality), "preset": preset, "mbtree": "0"}
-            if codec == "h264"
-            else {"profile": "hq", "vendor": "apl0"}
-        )
+        self._options = {
+            "h264": {"crf": str(quality), "preset": preset, "mbtree": "0"},
+            "prores": {"profile": "hq", "vendor": "apl0"},
+            "prores4444": {"profile": "4444", "vendor": "apl0", "alpha_bits": "16"},
+        }[codec]
         if codec == "h264" and like.variable_rate:
             # Frames stored in the order shown: their lengths then add up to the picture's.
             self._options["bf"] = "0"
         # Only H.264 can say that colour samples lie between pixels.
         self._centred = like.centred_chroma and codec == "h264"
-        if self._centred:
-            self._options["x264-params"] = "chromaloc=1"
         self._pix_fmt = _pix_fmt(like, codec)
+        if codec == "h264":
+            finest = quality == 0 and bit_depth(self._pix_fmt) > 8
+            extra = ["chromaloc=1"] * self._centred + [_LOSSLESS_10_BITS] * finest
+            self._options |= {"x264-params": ":".join(extra)} if extra else {}
         self._tick = _tick(like)
         self._sound = None if sound is None else resample(sound, _SOUND_RATE)
         self._origin: Fraction | None = None
@@ -120,6 +126,8 @@ class FootageWriter:
                 f"frame {frame.index} is {frame.rgb.dtype} {frame.rgb.shape}, but '{self.path}' "
                 f"takes uint8 {shape}; keep the size of the source"
             )
+        if self._codec == "prores4444":
+            raise MediaError(f"'{self.path}' takes changes of pictures, not whole frames")
         self._encode(frame.pts, frame.length, self._convert.from_rgb(frame.rgb))
 
     def write_changed(self, picture: Picture, changes: Sequence[Change] = ()) -> None:
@@ -134,11 +142,14 @@ class FootageWriter:
                 f"picture {picture.index} is {picture.shape}, but '{self.path}' takes {shape}; "
                 "keep the size of the source"
             )
+        if self._codec == "prores4444":
+            self._encode(picture.pts, picture.length, keyed(picture, changes, self._convert))
+            return
         if picture.fits(self._convert):
             self._encode(picture.pts, picture.length, patched(picture, changes, self._convert))
             return
-        rgb = painted(picture, changes)
-        self._encode(picture.pts, picture.length, self._convert.from_rgb(rgb))
+        whole = repainted(picture, changes)
+        self._encode(picture.pts, picture.length, self._convert.from_rgb(whole))
 
     def _encode(self, pts: Fraction, length: Fraction | None, picture: VideoFrame) -> None:
         """Encode a picture in the written format, and the sound that goes with it."""
@@ -184,7 +195,8 @@ class FootageWriter:
         self._video = self._add_picture()
         self._audio = None if self._sound is None else self._add_sound()
         tags = replace(self._tags, full_range=self._full_range)
-        self._convert = RgbConverter(tags, self._lines, self._pix_fmt, centred=self._centred)
+        colours = COLOUR_FORMAT if self._codec == "prores4444" else self._pix_fmt
+        self._convert = RgbConverter(tags, self._lines, colours, centred=self._centred)
         container.start_encoding()
 
     def _add_picture(self) -> VideoStream:
@@ -302,19 +314,25 @@ def _container_for(path: Path, codec: Codec) -> str:
     form = _CONTAINERS.get(path.suffix.lower())
     if form is None:
         raise OutputError(f"cannot write '{path}': name it .mp4, .mov or .mkv")
-    if codec == "prores" and form == "mp4":
+    if codec in ("prores", "prores4444") and form == "mp4":
         raise OutputError(f"cannot write ProRes into '{path}'; name it .mov")
-    if codec not in ("h264", "prores"):
+    if codec not in ("h264", "prores", "prores4444"):
         raise OutputError(f"cannot write '{codec}'; choose h264 or prores")
     return form
 
 
 def _pix_fmt(like: FootageInfo, codec: Codec) -> str:
+    if codec == "prores4444":
+        return ALPHA_FORMAT
     if codec == "prores":
         return "yuv422p10le" if like.width % 2 == 0 else "yuv444p10le"
     # x264 halves the colour of even sizes only.
     layout = "yuv444p" if like.width % 2 or like.height % 2 else "yuv420p"
-    return layout + ("10le" if bit_depth(like.pix_fmt) > 8 else "")
+    if bit_depth(like.pix_fmt) <= 8:
+        return layout
+    # Cameras that give 10 bits often give more colour as well: both stay.
+    fuller = next((known for known in ("yuv422p", "yuv444p") if known in like.pix_fmt), layout)
+    return ("yuv444p" if layout == "yuv444p" else fuller) + "10le"
 
 
 def _tick(like: FootageInfo) -> Fraction:

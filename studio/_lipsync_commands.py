@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from media.errors import EngineMissingError, NoSoundError
-from studio._options import Consent, SaidText, SaidTiming
+from studio._options import Consent, SaidText, SaidTiming, WhichFace
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["engine_spec", "preview", "score"]
 
 
-def engine_spec(engine: str, weights: Path | None) -> str:
-    """The engine as the jobs take it: its name, with the checkpoint after a colon.
+def engine_spec(engine: str, weights: Path | None, face_model: Path | None = None) -> str:
+    """The engine as the jobs take it: its name, with checkpoint or trained face after a colon.
 
-    Prints what the terms of the weights are. Raises `EngineMissingError`.
+    Prints what the terms of the weights are. Raises `EngineMissingError`, `WeightsError`.
     """
     from lipsync.engines import engine_names
 
@@ -34,6 +34,12 @@ def engine_spec(engine: str, weights: Path | None) -> str:
         raise EngineMissingError(
             f"there is no lip-sync engine '{engine}'; choose one of {', '.join(engine_names())}"
         )
+    if engine == "mouthnet":
+        from studio._face_commands import face_spec
+
+        return face_spec(weights, face_model)
+    if face_model is not None:
+        raise EngineMissingError(f"{engine} takes no trained face; leave --face-model out")
     if engine != "wav2lip":
         if weights is not None:
             raise EngineMissingError(f"{engine} takes no checkpoint; leave --weights out")
@@ -126,6 +132,7 @@ def preview(
     at: Annotated[
         float, typer.Option("--at", help="Second of the footage at which the line starts.")
     ] = 0.0,
+    face: WhichFace = None,
     lead: Annotated[float, typer.Option("--lead", help="Seconds shown around the line.")] = 1.0,
     port: Annotated[int, typer.Option("--port", help="0: any free one.")] = 0,
     open_browser: Annotated[
@@ -147,7 +154,7 @@ def preview(
     with progress_bars() as progress:
         source = _Line(sound, text, timing)
         _, times = source.read()
-        shot = _open(footage, at, times, lead, progress)
+        shot = _open(footage, at, times, lead, face, progress)
 
     def render(sink: Any) -> int:
         line, words = source.read()
@@ -171,8 +178,11 @@ class _Line:
         return heard, line_timing(self._sound, heard, self._text, self._timing)
 
 
-def _open(footage: Path, at: float, times: Timing, lead: float, progress: Progress) -> PreviewShot:
+def _open(
+    footage: Path, at: float, times: Timing, lead: float, face: str | None, progress: Progress
+) -> PreviewShot:
     """The stretch of the footage that shows the line, ready to render."""
+    from lipsync.people import FaceChoice
     from lipsync.preview import PreviewShot
     from media.errors import TextError
     from media.video import probe
@@ -188,4 +198,5 @@ def _open(footage: Path, at: float, times: Timing, lead: float, progress: Progre
             f"{float(info.duration_s):.2f} s; start it earlier"
         )
     stop = min(total, info.rate.frame_at(end + lead) + 1)
-    return PreviewShot.open(footage, stretch=(first, stop), progress=progress)
+    choice = None if face is None else FaceChoice.parse(face)
+    return PreviewShot.open(footage, face=choice, stretch=(first, stop), progress=progress)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 __all__ = [
     "Consent",
+    "Deliver",
     "Duration",
     "LedgerFile",
     "Project",
@@ -17,6 +18,7 @@ __all__ = [
     "Seed",
     "Sheet",
     "Takes",
+    "WhichFace",
 ]
 
 Consent = Annotated[
@@ -43,4 +45,16 @@ SaidTiming = Annotated[
 ]
 Duration = Annotated[
     float | None, typer.Option("--duration", help="Speak the line in so many seconds.")
+]
+WhichFace = Annotated[
+    str | None,
+    typer.Option(
+        "--face",
+        help="Whose of several faces: a picture, left, right, talking, or x,y.",
+        metavar="WHO",
+    ),
+]
+Deliver = Annotated[
+    Literal["picture", "patch"],
+    typer.Option("--deliver", help="patch: mouth and matte alone (.mov, or .png stills)."),
 ]

@@ -14,6 +14,7 @@ from media.errors import WildlineError
 from studio._arguments import check_arguments
 from studio._options import (
     Consent,
+    Deliver,
     Duration,
     LedgerFile,
     Project,
@@ -22,6 +23,7 @@ from studio._options import (
     Seed,
     Sheet,
     Takes,
+    WhichFace,
 )
 
 if TYPE_CHECKING:
@@ -100,12 +102,19 @@ def resync(
         list[Path] | None, typer.Option("--archive", help="More footage of the person.")
     ] = None,
     archive_only: ArchiveOnly = False,
-    engine: Annotated[str, typer.Option("--engine", help="mouthbank or wav2lip.")] = "mouthbank",
+    engine: Annotated[
+        str, typer.Option("--engine", help="mouthbank, mouthnet or wav2lip.")
+    ] = "mouthbank",
     weights: Annotated[
         Path | None, typer.Option("--weights", help="The engine's checkpoint (wav2lip).")
     ] = None,
+    face_model: Annotated[
+        Path | None, typer.Option("--face-model", help="A trained face's folder (mouthnet).")
+    ] = None,
     at: At = 0.0,
     codec: Codec = "h264",
+    face: WhichFace = None,
+    deliver: Deliver = "picture",
     ledger: LedgerFile = None,
     disclosure: Sheet = None,
 ) -> None:
@@ -115,7 +124,7 @@ def resync(
     from studio._display import progress_bars
     from studio._lipsync_commands import engine_spec
 
-    spec = engine_spec(engine, weights)
+    spec = engine_spec(engine, weights, face_model)
     with progress_bars() as progress:
         made = jobs.resync(
             footage,
@@ -131,9 +140,13 @@ def resync(
             engine=spec,
             at_s=at,
             codec=codec,
+            face=face,
+            deliver=deliver,
             papers=_papers(out, ledger, disclosure),
             progress=progress,
         )
+    for line in jobs.kept_mouths(made):
+        show(line)
     show(f"{made.path}: {jobs.summary(made)}")
 
 
@@ -157,6 +170,8 @@ def redub_command(
     duration: Duration = None,
     at: At = 0.0,
     codec: Codec = "h264",
+    face: WhichFace = None,
+    deliver: Deliver = "picture",
     ledger: LedgerFile = None,
     disclosure: Sheet = None,
 ) -> None:
@@ -180,11 +195,15 @@ def redub_command(
             duration_s=duration,
             at_s=at,
             codec=codec,
+            face=face,
+            deliver=deliver,
             papers=_papers(out, ledger, disclosure),
             progress=progress,
         )
     show(f"voice: {scores_text(made.voice.scores)}")
     show(f"line: {made.line.path}: {scores_text(made.line.take.scores)}")
+    for kept in jobs.kept_mouths(made.clip):
+        show(kept)
     show(f"{made.clip.path}: {jobs.summary(made.clip)}")
 
 
@@ -246,11 +265,29 @@ def _register_lipsync_commands() -> None:
     app.command("preview")(_lipsync_commands.preview)
 
 
+def _register_face_command() -> None:
+    from studio import _face_commands
+
+    app.command("train-face")(_face_commands.train_face)
+
+
 def _register_voice_commands() -> None:
     from studio import _voice_commands
 
     app.command("say")(_voice_commands.say)
     app.command("delivery")(_voice_commands.delivery)
+
+
+def _register_train_command() -> None:
+    from studio import _train_commands
+
+    app.command("train-voice")(_train_commands.train_voice)
+
+
+def _register_archive_command() -> None:
+    from studio import _archive_commands
+
+    app.command("archive")(_archive_commands.archive)
 
 
 def _register_screening_commands() -> None:
@@ -278,8 +315,11 @@ _register_doctor()
 _register_production_commands()
 _register_align_command()
 _register_screening_commands()
+_register_archive_command()
 _register_voice_commands()
+_register_train_command()
 _register_lipsync_commands()
+_register_face_command()
 
 
 def main() -> None:

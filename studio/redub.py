@@ -21,10 +21,20 @@ from media.files import user_cache_dir
 from studio._jobs import Progress, quiet
 from studio._sources import fingerprint, footage_in
 from studio.provenance import Papers, delivery
-from studio.scene import Codec, ResyncResult, find_face, resync, summary
+from studio.scene import (
+    Codec,
+    ResyncResult,
+    delivered_name,
+    find_face,
+    kept_mouths,
+    resync,
+    summary,
+)
 from studio.speaking import SayResult, fit, say
 
 if TYPE_CHECKING:
+    from lipsync.people import FaceChoice
+    from lipsync.resync import Deliver
     from media.footage import FootageInfo
     from studio.consent import Consent
     from voice.voice import Voice
@@ -36,6 +46,7 @@ __all__ = [
     "ResyncResult",
     "SayResult",
     "fit",
+    "kept_mouths",
     "redub",
     "resync",
     "say",
@@ -69,6 +80,8 @@ def redub(
     duration_s: float | None = None,
     at_s: float = 0.0,
     codec: Codec = "h264",
+    face: str | None = None,
+    deliver: Deliver = "picture",
     papers: Papers | None = None,
     progress: Progress = quiet,
 ) -> RedubResult:
@@ -76,16 +89,18 @@ def redub(
 
     The voice is `voice`, or is fitted to the recordings in `archive`; films in `archive`
     also lend their mouths. The line is delivered beside the clip as `NAME.line.wav`. One
-    longer than the footage is spoken up to 15 % faster; beyond that it is refused.
+    longer than the footage is spoken up to 15 % faster; beyond that it is refused. `face` and
+    `deliver` as in `resync`.
     Raises what `fit`, `say` and `resync` raise.
     """
     from media.reader import probe
 
     papers = papers or Papers.beside(out)
-    with delivery(out, papers):  # nothing is spoken for a clip that could not be written
+    target = delivered_name(out, deliver)
+    with delivery(target, papers):  # nothing is spoken for a clip that could not be written
         record = papers.check(consent, use="face-alter", project=project)
         scene = probe(footage)
-        find_face(footage, progress)
+        find_face(footage, progress, _face_before_the_line(face))
     which = voice or _fit_for_redub(archive, record, consent, project, papers, seed, progress)
 
     def speak(duration_s: float | None) -> SayResult:
@@ -114,11 +129,21 @@ def redub(
         archive_only=archive_only,
         codec=codec,
         at_s=at_s,
+        face=face,
+        deliver=deliver,
         seed=seed,
         papers=papers,
         progress=progress,
     )
     return RedubResult(clip, line, _voice(which))
+
+
+def _face_before_the_line(face: str | None) -> FaceChoice | None:
+    """The choice, as far as it can be made before it is known how long the line is."""
+    from lipsync.people import FaceChoice
+
+    choice = None if face is None else FaceChoice.parse(face)
+    return None if choice is None or choice.kind == "talking" else choice
 
 
 def _voice(which: str | Path) -> Voice:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from media.errors import MediaError, TextError
+from media.errors import MediaError, OutputError, TextError
 from media.files import sha256_of, user_cache_dir
 from studio._jobs import DELIVERY_RATE, Progress, quiet, speech_span, tools
 from studio._sources import footage_in, line_timing
@@ -22,26 +22,44 @@ from studio.provenance import Disclosure, Papers, delivery, publish, weights_use
 
 if TYPE_CHECKING:
     from align.timing import Timing
-    from lipsync.resync import ResyncReport
+    from lipsync.people import FaceChoice
+    from lipsync.resync import Deliver, ResyncReport
     from lipsync.score import LipScores
     from media.audio import Sound
     from media.footage import FootageInfo
     from studio.consent import Consent
 
-__all__ = ["Codec", "ResyncResult", "find_face", "resync", "summary"]
+__all__ = [
+    "Codec",
+    "ResyncResult",
+    "delivered_name",
+    "find_face",
+    "kept_mouths",
+    "resync",
+    "summary",
+]
 
 Codec = Literal["h264", "prores"]
+_GENERATED = {
+    "picture": "mouth re-rendered in real footage, sound replaced",
+    "patch": "re-rendered mouth with its matte, to be laid over real footage",
+}
+_HEARD_S = 0.5  # around the line, when it is listened who talks there
 _LIP_WEIGHTS = ("mediapipe-face-mesh", "perth")
 
 
 @dataclass(frozen=True, slots=True)
 class ResyncResult:
-    """A delivered clip, its report (also beside it as JSON) and its lips' scores."""
+    """A delivered clip, its report (also beside it as JSON) and its lips' scores.
+
+    `face` is how the face was chosen, None when it was not.
+    """
 
     path: Path
     report: ResyncReport
     lips: LipScores | None
     report_path: Path
+    face: str | None = None
 
 
 def resync(
@@ -59,6 +77,8 @@ def resync(
     engine: str = "mouthbank",
     codec: Codec = "h264",
     at_s: float = 0.0,
+    face: str | FaceChoice | None = None,
+    deliver: Deliver = "picture",
     seed: int = 0,
     score: bool = True,
     papers: Papers | None = None,
@@ -69,18 +89,25 @@ def resync(
     The timing is, in this order: the file `timing`; `text` aligned to the sound; the JSON
     beside a line that `say` wrote; what is recognised in the sound. `at_s` is where in the
     footage the sound starts (seconds). `archive` are further clips of the person, or
-    folders of them; with `archive_only` no mouth comes from the footage itself.
+    folders of them; with `archive_only` no mouth comes from the footage itself. `face` says whose
+    of several it is: a picture, "left", "right", "x,y" or "talking" (`lipsync.people`); none is
+    the largest. `deliver` "patch" gives mouth and matte alone: .mov (ProRes 4444) or .png (stills,
+    whose signed list is NAME.json).
     Raises `ConsentError`, `NoFaceError`, `NoSpeechError`, `MediaError`, `OutputError`.
     """
     from lipsync.resync import resync as render
+    from studio._face_commands import same_person
     from studio.watermark import watermark
 
     papers = papers or Papers.beside(out)
-    with delivery(out, papers) as stage:
+    target = delivered_name(out, deliver)
+    with delivery(target, papers) as stage:
         record = papers.check(consent, use="face-alter", person=person, project=project)
+        same_person(engine, record)
         scene, clips = _scene(footage), footage_in(archive)
         heard, times = _heard(sound, text, timing, scene, at_s)
-        find_face(footage, progress)
+        choice = _choice(face, times, at_s)
+        find_face(footage, progress, choice)
         laid, times = _placed(watermark(heard), times, at_s)
         report = render(
             footage,
@@ -91,17 +118,28 @@ def resync(
             archive_only=archive_only,
             engine=engine,
             cache=_tracks_folder(),
+            face=choice,
             codec=codec,
+            deliver=deliver,
             seed=seed,
             progress=progress,
         )
-        lips = _lip_scores(footage, stage / out.name, laid, times, progress) if score else None
-        result = ResyncResult(out, replace(report, out=out), lips, out.with_suffix(".report.json"))
+        lips = None
+        if score and deliver == "picture":
+            lips = _lip_scores(footage, stage / out.name, laid, times, choice, progress)
+        result = ResyncResult(
+            target,
+            replace(report, out=target),
+            lips,
+            out.with_suffix(".report.json"),
+            None if choice is None else choice.kind,
+        )
         (stage / result.report_path.name).write_text(_report_json(result, record), "utf-8")
         used = _weights(engine)
         statement = _mouth_statement(result, record, footage, sound, clips, used)
         said = _mouth_disclosure(scene, result, record, project, used)
-        publish(stage, out, statement, said, papers, [result.report_path.name])
+        others = [result.report_path.name, *([] if target == out else [out.stem])]
+        publish(stage, target, statement, said, papers, others)
     return result
 
 
@@ -110,29 +148,70 @@ def _tracks_folder() -> Path:
     return user_cache_dir() / "lipsync"
 
 
-def find_face(footage: Path, progress: Progress) -> None:
+def delivered_name(out: Path, deliver: Deliver) -> Path:
+    """The file that is signed for an output: a sequence of stills has its list, NAME.json.
+
+    Raises `OutputError` for an ending that cannot hold what is wanted, or a folder in the way.
+    """
+    stills = out.suffix.lower() == ".png"
+    if deliver == "picture":
+        if stills:
+            raise OutputError(
+                f"cannot write '{out}': stills hold patches only; name it .mp4 or .mov"
+            )
+        return out
+    if not stills and out.suffix.lower() not in (".mov", ".mkv"):
+        raise OutputError(f"cannot write a patch into '{out}'; name it .mov or .png")
+    folder = out.with_suffix("")
+    if stills and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise OutputError(f"the stills go to '{folder}', which is not empty; choose another name")
+    return out.with_suffix(".json") if stills else out
+
+
+def _choice(face: str | FaceChoice | None, times: Timing, at_s: float) -> FaceChoice | None:
+    """Who is meant; whoever talks does so where the line goes."""
+    from lipsync.people import FaceChoice
+
+    chosen = FaceChoice.parse(face) if isinstance(face, str) else face
+    if chosen is None or chosen.kind != "talking" or chosen.span is not None:
+        return chosen
+    first, last = speech_span(times)
+    return replace(chosen, span=(max(0.0, at_s + first - _HEARD_S), at_s + last + _HEARD_S))
+
+
+def find_face(footage: Path, progress: Progress, face: FaceChoice | None = None) -> None:
     """Track the face, or raise `NoFaceError`; the track is kept and used again."""
     from lipsync.faces import track_faces
 
-    track_faces(footage, progress=progress, cache=_tracks_folder())
+    track_faces(footage, face=face, progress=progress, cache=_tracks_folder())
 
 
 def _lip_scores(
-    footage: Path, clip: Path, sound: Sound, times: Timing, progress: Progress
+    footage: Path,
+    clip: Path,
+    sound: Sound,
+    times: Timing,
+    face: FaceChoice | None,
+    progress: Progress,
 ) -> LipScores:
     """The finished lips, measured on a track of the finished picture.
 
     What counts as shut for this person is read off the source, where they speak.
     """
     from lipsync.faces import track_faces
+    from lipsync.people import FaceChoice
     from lipsync.score import score_lips
 
     def checking(what: str, done: int, total: int | None) -> None:
         del what
         progress("checking the lips", done, total)
 
-    person = track_faces(footage, cache=_tracks_folder())
-    found = track_faces(clip, at=person.place, progress=checking)  # the same one of several
+    person = track_faces(footage, face=face, cache=_tracks_folder())
+    if person.faces > 1 and person.likeness is not None:
+        same = FaceChoice("likeness", likeness=person.likeness)
+        found = track_faces(clip, face=same, progress=checking)
+    else:
+        found = track_faces(clip, at=person.place, progress=checking)
     return score_lips(found, times, sound=sound, person=person)
 
 
@@ -151,6 +230,7 @@ def _mouth_statement(
         "engine": result.report.engine,
         "weights": used,
         "text": result.report.timing.text,
+        **({"deliver": "patch"} if result.report.deliver == "patch" else {}),
     }
     return Statement("mouth", result.path.name, record.id, parts, facts)
 
@@ -222,7 +302,7 @@ def _mouth_disclosure(
     first, last = speech_span(times)
     return Disclosure(
         project=project or record.project,
-        generated="mouth re-rendered in real footage, sound replaced",
+        generated=_GENERATED[result.report.deliver],
         text=times.text,
         timecode_in=_timecode(scene, first),
         timecode_out=_timecode(scene, last),
@@ -234,8 +314,12 @@ def _mouth_disclosure(
 def _weights(engine: str) -> list[dict[str, str]]:
     """Name, licence and sha256 of all that an engine computes with, a user's checkpoint too."""
     rows = weights_used(_LIP_WEIGHTS)
-    _, _, file = engine.partition(":")
-    if file:
+    name, _, file = engine.partition(":")
+    if name == "mouthnet":
+        from studio._face_commands import face_weights
+
+        rows.append(face_weights(engine))
+    elif file:
         from lipsync.engines.wav2lip import LICENCE_NOTE
 
         rows.append(
@@ -257,7 +341,22 @@ def summary(result: ResyncResult) -> str:
     words = (
         f"{report.frames} frames, {report.replaced} with a new mouth, {report.faceless} faceless"
     )
+    if kept := sum(s.last - s.first + 1 for s in report.passed):
+        words += f", {kept} kept their own"
+    if report.faces > 1 and result.face is None:
+        words += (
+            f"; there are {report.faces} faces in the picture and the largest at its start was "
+            "taken: choose with --face"
+        )
     if result.lips is None:
         return words
     lips = {k: v for k, v in _numbers(result.lips).items() if v is not None and k != "frames"}
     return f"{words}; lips: " + ", ".join(f"{k} {v:.3g}" for k, v in lips.items())
+
+
+def kept_mouths(result: ResyncResult) -> list[str]:
+    """A line for every stretch that kept its own mouth: timecode, frames, why."""
+    return [
+        f"{s.timecode}  {s.last - s.first + 1} frames keep their own mouth: {s.reason}"
+        for s in result.report.passed
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
@@ -12,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from media.errors import NoFaceError
 from media.files import user_cache_dir
-from studio._sources import footage_in
+from studio._sources import files_in, footage_in
 from studio.batch.bench import Bench
 from studio.batch.speech import LINE, TIMING, production_sound
 from studio.batch.states import write_json
 
 if TYPE_CHECKING:
+    from lipsync.people import FaceChoice
     from media.audio import Sound
     from studio.scene import ResyncResult
 
 __all__ = ["make_faces", "make_shot", "shot_name"]
 
-_LOSSLESS = 0  # x264's constant quality 0
+_LOSSLESS = 0  # as `FootageWriter` takes it
+_HEARD_S = 0.5  # around the line, when it is listened who talks there
 
 
 def make_faces(bench: Bench, folder: Path) -> Mapping[str, Any]:
@@ -61,6 +64,7 @@ def make_shot(bench: Bench, folder: Path) -> Mapping[str, Any]:
     # The cut's name goes into the credentials: it says which frames of which film these are.
     cut = folder / f"{footage.stem}.{first}-{stop}.mp4"
     _cut(footage, first, stop, cut)
+    begin = float(rate.time_of(int(bench.setting("cue_first")) - first))
     out = folder / shot_name(bench.cue.id, str(bench.setting("codec")))
     try:
         made = resync(
@@ -74,7 +78,8 @@ def make_shot(bench: Bench, folder: Path) -> Mapping[str, Any]:
             archive=_archive(bench),
             archive_only=bool(bench.setting("archive_only")),
             codec="prores" if bench.setting("codec") == "prores" else "h264",
-            at_s=float(rate.time_of(int(bench.setting("cue_first")) - first)),
+            at_s=begin,
+            face=_whose(bench, cut, (begin, begin + speech_s)),
             seed=int(bench.setting("seed")),
             papers=bench.papers(folder, bench.production.out / bench.cue.id),
         )
@@ -82,6 +87,36 @@ def make_shot(bench: Bench, folder: Path) -> Mapping[str, Any]:
         cut.unlink(missing_ok=True)
     facts = {"shot": out.name, "footage": str(footage), "first": first, "stop": stop}
     return {**facts, "cue_first": int(bench.setting("cue_first")), **_findings(made)}
+
+
+def _whose(bench: Bench, cut: Path, span: tuple[float, float]) -> FaceChoice | None:
+    """Which of several faces in the cut is the cue's person; None where there is one only.
+
+    A picture among the person's `faces` says it, or the face in the first film there, or else who
+    talks in the production sound where the line goes. Where that cannot be told it is the largest,
+    and the report says so.
+    """
+    from lipsync.faces import track_faces
+    from lipsync.people import PICTURES, FaceChoice
+
+    cache = user_cache_dir() / "lipsync"
+    if track_faces(cut, cache=cache).faces < 2:
+        return None
+    places = [Path(p) for p in bench.setting("archive")]
+    for still in files_in(places):
+        if still.suffix.lower() in PICTURES:
+            return FaceChoice("picture", picture=still)
+    films = [] if bench.setting("archive_only") else footage_in(places)
+    for film in films:
+        with suppress(NoFaceError):
+            likeness = track_faces(film, cache=cache).likeness
+            return FaceChoice("likeness", likeness=likeness)
+    choice = FaceChoice("talking", span=(max(0.0, span[0] - _HEARD_S), span[1] + _HEARD_S))
+    try:
+        track_faces(cut, face=choice, cache=cache)
+    except NoFaceError:
+        return None
+    return choice
 
 
 def _findings(made: ResyncResult) -> Mapping[str, Any]:
@@ -92,6 +127,8 @@ def _findings(made: ResyncResult) -> Mapping[str, Any]:
         "report": made.report_path.name,
         "replaced": made.report.replaced,
         "faceless": made.report.faceless,
+        "faces": made.report.faces,
+        "face": made.face,
         "lips": report.get("lips") or {},
     }
 
@@ -108,8 +145,8 @@ def _frames(bench: Bench, speech_s: float) -> tuple[int, int]:
 
 
 def _cut(footage: Path, first: int, stop: int, out: Path) -> None:
-    """Those frames as a film of their own, coded without loss, with their production sound."""
-    from media.reader import probe, read_frames
+    """Those frames as a film of their own, sample for sample, with their production sound."""
+    from media.reader import probe, read_pictures
     from media.writer import FootageWriter
 
     info = probe(footage)
@@ -117,8 +154,8 @@ def _cut(footage: Path, first: int, stop: int, out: Path) -> None:
     like = replace(info, frames=stop - first, start_timecode=start)
     sound = _sound(footage, info.rate.time_of(first), info.rate.time_of(stop), info.has_sound)
     with FootageWriter(out, like, sound=sound, quality=_LOSSLESS, preset="ultrafast") as writer:
-        for frame in read_frames(footage, first, stop):
-            writer.write(frame)
+        for picture in read_pictures(footage, first, stop):
+            writer.write_changed(picture)
 
 
 def _sound(footage: Path, start_s: Fraction, end_s: Fraction, has_sound: bool) -> Sound | None:

@@ -182,7 +182,7 @@ def test_the_start_timecode_survives(tmp_path: Path, rate: str, label: str, endi
 
 def test_ten_bits_stay_ten_bits(tmp_path: Path) -> None:
     info = replace(synthetic_info("25"), pix_fmt="yuv422p10le", colour=ColourTags(9, 14, 9, False))
-    assert write(tmp_path / "a.mp4", info, 3).pix_fmt == "yuv420p10le"
+    assert write(tmp_path / "a.mp4", info, 3).pix_fmt == "yuv422p10le"
     back = write(tmp_path / "b.mov", info, 3, codec="prores")
     assert back.pix_fmt == "yuv422p10le"
     assert (back.colour.primaries, back.colour.transfer, back.colour.matrix) == (9, 14, 9)
