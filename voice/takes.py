@@ -108,7 +108,7 @@ class TakeScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Take:
-    """One spoken line: `sound` (24 kHz) and its exact `timing`, text as written and spoken.
+    """One spoken line: `sound` (at the engine's rate) and its `timing`, text written and spoken.
 
     `text` is without marks. `made` says how this take differs from the plain one: "speed",
     "expression", "noise", "lean" (towards a neutral delivery) and "attempts". `delivery` is
@@ -246,7 +246,7 @@ def save_take(
     wav_path = Path(wav_path)
     known = facts or BroadcastFacts(description=take.text, note=take.text, track=take.voice)
     if not known.history:
-        known = replace(known, history=(f"A=PCM,F=24000,W=32,M=mono,T={take.engine}",))
+        known = replace(known, history=(f"A=PCM,F={take.sound.rate},W=32,M=mono,T={take.engine}",))
     write_bwf(wav_path, take.sound, known)
     save_facts(take, wav_path.with_suffix(".json"), more)
 
@@ -285,7 +285,7 @@ def joined_takes(pieces: Sequence[Take], text: str) -> Take:
     measured = [p.delivery for p in pieces if p.delivery is not None]
     return replace(
         pieces[0],
-        timing=Timing(tuple(words), tuple(phones), at, "exact"),
+        timing=Timing(tuple(words), tuple(phones), at, pieces[0].timing.engine),
         text=text,
         spoken=" ".join(p.spoken for p in pieces),
         scores=scores,
@@ -469,8 +469,13 @@ def _placed(said: Utterance, guide: Guide) -> tuple[Sound, Timing]:
 
 
 def _leaning(voice: Voice, dice: np.random.Generator) -> tuple[Voice, float]:
-    """The voice, its delivery (not its timbre) up to a quarter of the way to neutral; the share."""
+    """The voice, its delivery (not its timbre) up to a quarter of the way to neutral; the share.
+
+    Voices of engines without a style stay as they are.
+    """
     share = np.float32(dice.uniform(0.0, 0.25))
+    if not voice.style.any():
+        return voice, 0.0
     style = np.array(voice.style)
     half = STYLE_SIZE // 2
     style[half:] += share * (_neutral_delivery() - style[half:])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = [
     "CARD_NAME",
     "NUMBERS_NAME",
+    "PROSODY_SIZE",
     "STYLE_SIZE",
+    "Manner",
     "Source",
     "Voice",
     "VoiceScores",
@@ -41,8 +43,10 @@ __all__ = [
 ]
 
 STYLE_SIZE = 256
+PROSODY_SIZE = 128  # of it, at its end
 CARD_NAME, NUMBERS_NAME = "voice.toml", "voice.safetensors"
 _STOCK = "stock:"
+_MANNER, _LAYER = "manner.", "layer."
 _LARGEST = 64 << 20  # bytes; a voice has a few thousand
 _DATA = Path(__file__).parent / "data"
 
@@ -82,14 +86,33 @@ class VoiceScores:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Manner:
+    """One way in which the person spoke on their tapes (`voice.deliveries`).
+
+    `prosody` float32 [128] takes the place of the style's second half; `speech_s` and `clips` say
+    how much it was learnt from; `measures` are the mean of `voice.delivery.Delivery` there.
+    """
+
+    prosody: Floats
+    speech_s: float
+    clips: int
+    measures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Voice:
     """A voice ready to speak.
 
-    `style` float32 [256]. `embeddings` maps an encoder's name ("ge2e", "embedder") to the
-    unit-length centroid float32 [256] of the person's recordings. `f0_median` and
-    `f0_range` (5th and 95th percentile) in Hz, 0 when unknown.
+    `style` float32 [256]; zeros for engines that keep their numbers in a `model` folder beside
+    the card. `folder` is where the voice was loaded from. `embeddings` maps an encoder's name
+    ("ge2e", "embedder") to the unit-length centroid float32 [256] of the person's recordings.
+    `f0_median` and `f0_range` (5th and 95th percentile) in Hz, 0 when unknown. `layers` maps
+    names of the engine's styled layers to what they add to the gains and biases that the
+    style gives them, float32 [2 channels]. `manners` are the deliveries that were found on the
+    person's tapes, by name.
 
-    Raises `WeightsError` when the style, or an embedding, is not 256 finite numbers.
+    Raises `WeightsError` when the style, or an embedding, is not 256 finite numbers, or a manner
+    not 128.
     """
 
     name: str
@@ -106,15 +129,22 @@ class Voice:
     f0_range: tuple[float, float] = (0.0, 0.0)
     seed: int = 0
     embeddings: Mapping[str, Floats] = field(default_factory=lambda: MappingProxyType({}))
+    folder: Path | None = None
+    layers: Mapping[str, Floats] = field(default_factory=lambda: MappingProxyType({}))
+    manners: Mapping[str, Manner] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         style = np.ascontiguousarray(self.style, np.float32)
-        for what, numbers in (("style", style), *self.embeddings.items()):
-            if np.shape(numbers) != (STYLE_SIZE,) or not np.isfinite(numbers).all():
+        rows = [("style", style, STYLE_SIZE)]
+        rows += [(name, numbers, STYLE_SIZE) for name, numbers in self.embeddings.items()]
+        rows += [(name, manner.prosody, PROSODY_SIZE) for name, manner in self.manners.items()]
+        for what, numbers, size in rows:
+            if np.shape(numbers) != (size,) or not np.isfinite(numbers).all():
                 raise WeightsError(
-                    f"the {what} of voice '{self.name}' is not {STYLE_SIZE} finite numbers; "
-                    "fit it again"
+                    f"the {what} of voice '{self.name}' is not {size} finite numbers; fit it again"
                 )
+        if not all(np.isfinite(extra).all() for extra in self.layers.values()):
+            raise WeightsError(f"a layer of voice '{self.name}' is not finite; fit it again")
         style.setflags(write=False)
         object.__setattr__(self, "style", style)
 
@@ -122,6 +152,16 @@ class Voice:
     def is_stock(self) -> bool:
         """Whether this voice ships with the package and is nobody's likeness."""
         return self.name.startswith(_STOCK)
+
+    def delivered(self, manner: str) -> Voice:
+        """This voice speaking in one of its `manners`. Raises `WeightsError` when it has none so
+        named.
+        """
+        if manner not in self.manners:
+            known = ", ".join(self.manners) or "none: too little speech, or all of one manner"
+            raise WeightsError(f"voice '{self.name}' has no delivery '{manner}'; it has: {known}")
+        style = np.concatenate([self.style[:-PROSODY_SIZE], self.manners[manner].prosody])
+        return replace(self, style=style)
 
     def save(self, folder: Path) -> None:
         """Write card and numbers into `folder`, made when absent; each file whole or not at all.
@@ -136,6 +176,10 @@ class Voice:
         except OSError as error:
             raise output_error(folder, error) from error
         arrays = {f"embedding.{k}": np.asarray(v, np.float32) for k, v in self.embeddings.items()}
+        for name, manner in self.manners.items():
+            arrays[f"{_MANNER}{name}"] = np.asarray(manner.prosody, np.float32)
+        for name, extra in self.layers.items():
+            arrays[f"{_LAYER}{name}"] = np.asarray(extra, np.float32)
         content = save({"style": np.array(self.style), **arrays})
         # Both are on the disk before either has its name; the card knows its numbers, so that
         # those of another fit are never taken for this voice's.
@@ -160,7 +204,7 @@ def load_voice(which: str | Path) -> Voice:
     try:
         card = tomllib.loads((folder / CARD_NAME).read_text("utf-8"))
         arrays = _numbers(folder / NUMBERS_NAME, card.get("numbers_sha256"))
-        return _from_card(card, arrays)
+        return replace(_from_card(card, arrays), folder=folder)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise WeightsError(
             f"the voice in '{folder}' cannot be read ({error}); fit it again"
@@ -204,6 +248,12 @@ def _card(voice: Voice, numbers_sha256: str) -> str:
     document["f0_range_hz"] = [round(float(f), 1) for f in voice.f0_range]
     marks = {k: getattr(voice.scores, k) for k in VoiceScores.__dataclass_fields__}
     document["scores"] = {k: round(float(v), 4) for k, v in marks.items() if v is not None}
+    for name, manner in voice.manners.items():
+        document.setdefault("deliveries", tomlkit.table())[name] = {
+            "speech_s": round(manner.speech_s, 1),
+            "clips": manner.clips,
+            "measures": dict(manner.measures),
+        }
     for key, rows in (("sources", voice.sources), ("weights", voice.weights)):
         table = tomlkit.aot()
         for row in rows:
@@ -214,8 +264,12 @@ def _card(voice: Voice, numbers_sha256: str) -> str:
     return tomlkit.dumps(document)
 
 
+def _named(arrays: Mapping[str, Floats], prefix: str) -> Mapping[str, Floats]:
+    found = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    return MappingProxyType(found)
+
+
 def _from_card(card: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Voice:
-    prefix = "embedding."
     low, high = card["f0_range_hz"]
     return Voice(
         name=str(card["name"]),
@@ -231,8 +285,18 @@ def _from_card(card: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Voice:
         f0_median=float(card["f0_median_hz"]),
         f0_range=(float(low), float(high)),
         seed=int(card["seed"]),
-        embeddings=MappingProxyType(
-            {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+        embeddings=_named(arrays, "embedding."),
+        layers=_named(arrays, _LAYER),
+        manners=MappingProxyType(
+            {
+                name: Manner(
+                    arrays[f"{_MANNER}{name}"],
+                    float(row["speech_s"]),
+                    int(row["clips"]),
+                    MappingProxyType({k: float(v) for k, v in row["measures"].items()}),
+                )
+                for name, row in card.get("deliveries", {}).items()
+            }
         ),
     )
 

@@ -29,17 +29,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Synthesizer", "Utterance", "get_synthesizer"]
 
-_ENGINES = {"kokoro": ("voice.engines.kokoro", "KokoroSynthesizer")}
+_ENGINES = {
+    "kokoro": ("voice.engines.kokoro", "KokoroSynthesizer"),
+    "vits": ("voice.engines.vits", "VitsSynthesizer"),
+    "xtts": ("voice.engines.xtts", "XttsSynthesizer"),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Utterance:
     """Something spoken, and all that the engine knows about it.
 
-    `sound` mono at the engine's rate; `timing` known, not estimated; `durations` int64
-    [tokens] in frames of 25 ms, start and end marks included, summing to the sound's
-    length; `f0` float32 [2 frames] in Hz, 0 where unvoiced; `energy` float32 [2 frames],
-    natural log, both in steps of 12.5 ms.
+    `sound` mono at the engine's rate; `timing` known, not estimated, where its engine is
+    "exact"; `durations` int64 [tokens] in frames of `frame_s` seconds, start and end marks
+    included, summing to the sound's length; `f0` float32 [2 frames] in Hz, 0 where unvoiced;
+    `energy` float32 [2 frames], natural log, both two steps a frame. The last three are empty
+    where an engine does not know them.
     """
 
     sound: Sound
@@ -47,6 +52,7 @@ class Utterance:
     durations: NDArray[np.int64]
     f0: NDArray[np.float32]
     energy: NDArray[np.float32]
+    frame_s: float = 0.025
 
 
 class Synthesizer(Protocol):

@@ -25,7 +25,7 @@ from align.engines.exact import timing_from_durations
 from align.text import Script
 from align.timing import Span, Timing
 from media.audio import Sound
-from media.errors import TextError
+from media.errors import TextError, WeightsError
 from voice.engines import Utterance
 from voice.prosody import NEUTRAL, PLAIN, VOICED_HZ, Prosody, shape_f0
 from voice.shaping import (
@@ -69,7 +69,13 @@ class _Stages(Protocol):
     def curves(self, features: Floats, style: Floats) -> tuple[Floats, Floats]: ...
 
     def sound(
-        self, acoustic: Floats, f0: Floats, energy: Floats, style: Floats, noise: Floats | None
+        self,
+        acoustic: Floats,
+        f0: Floats,
+        energy: Floats,
+        style: Floats,
+        noise: Floats | None,
+        layers: Mapping[str, Floats],
     ) -> Floats: ...
 
 
@@ -80,6 +86,7 @@ class _Plan:
 
     script: Script
     style: Floats
+    layers: Mapping[str, Floats]
     known: NDArray[np.bool_]
     expected: NDArray[np.float64]
     features: Floats
@@ -161,7 +168,8 @@ class KokoroSynthesizer:
         expected, features, acoustic = self._stages.text(ids, style)
         whole = np.zeros(len(known))
         whole[known] = expected
-        return _Plan(script, style, known, whole, features, acoustic, spoken[0] + 1, spoken[-1] + 2)
+        ends = spoken[0] + 1, spoken[-1] + 2
+        return _Plan(script, style, voice.layers, known, whole, features, acoustic, *ends)
 
     def _onset(self, plan: _Plan) -> int:
         frames = _paced(plan, NEUTRAL)
@@ -185,7 +193,7 @@ class KokoroSynthesizer:
         f0 = shape_f0(f0, prosody)
         noise = _source_noise(f0, prosody, number)
         acoustic = np.repeat(plan.acoustic, own, axis=0)
-        samples = self._stages.sound(acoustic, f0, energy, plan.style, noise)
+        samples = self._stages.sound(acoustic, f0, energy, plan.style, noise, plan.layers)
         spliced = _spliced(frames, silent, samples, f0, energy)
         said = _trimmed(plan, spliced[0], onset, *spliced[1:])
         return _padded(said, *_silences(plan, prosody, number))
@@ -214,11 +222,24 @@ class _TorchStages:
         return f0[0].cpu().numpy(), energy[0].cpu().numpy()
 
     def sound(
-        self, acoustic: Floats, f0: Floats, energy: Floats, style: Floats, noise: Floats | None
+        self,
+        acoustic: Floats,
+        f0: Floats,
+        energy: Floats,
+        style: Floats,
+        noise: Floats | None,
+        layers: Mapping[str, Floats],
     ) -> Floats:
         import torch
 
         excitation = None if noise is None else self._tensor(noise)
+        device = self.model.device
+        try:
+            self.model.set_layers({k: torch.tensor(v, device=device) for k, v in layers.items()})
+        except KeyError as error:
+            raise WeightsError(
+                f"this voice changes a layer {error} that its engine does not have; fit it again"
+            ) from error
         with torch.inference_mode():
             curves = (self._tensor(acoustic), self._tensor(f0), self._tensor(energy))
             sound = self.model.decode(*curves, self._tensor(style[0]), excitation=excitation)

@@ -7,13 +7,16 @@
 The three graphs hold the same nodes and the same int8 numbers as the original: run one
 after another with nothing changed they give bit-identical sound. They are written to the
 user's cache once, named by the sha256 of the file they come from.
+
+A voice may change the gains and biases of single layers (`Voice.layers`): its sound graph is
+the same file opened with other numbers in these few places.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +55,8 @@ _STAGES: Mapping[str, tuple[list[str], list[str]]] = {
 }
 # Part of the cached files' names: raise it when the cut changes.
 _CUT = 1
+_LAYER = "decoder.decoder.{}.fc.bias"
+_VOICES = 3  # sound graphs held open for voices with layers of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,9 @@ class OnnxStages:
     _text: Any
     _curves: Any
     _sound: Any
+    _sound_path: Path
+    _threads: int
+    _own: dict[bytes, tuple[Any, object]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, onnx_path: Path, threads: int) -> OnnxStages:
@@ -74,10 +82,15 @@ class OnnxStages:
         if not all(_is_whole(p) for p in paths.values()):
             _cut(onnx_path, paths)
         try:
-            return cls(*(_session(paths[name], threads) for name in _STAGES))
+            return cls._opened(paths, threads)
         except Exception:  # onnxruntime's own family: the cached copy is damaged, make it again
             _cut(onnx_path, paths)
-            return cls(*(_session(paths[name], threads) for name in _STAGES))
+            return cls._opened(paths, threads)
+
+    @classmethod
+    def _opened(cls, paths: Mapping[str, Path], threads: int) -> OnnxStages:
+        text, curves, sound = (_session(paths[name], threads) for name in _STAGES)
+        return cls(text, curves, sound, paths["sound"], threads)
 
     def text(self, ids: NDArray[np.int64], style: Floats) -> tuple[Floats, Floats, Floats]:
         """(expected durations [T], features [T, 640], acoustic [T, 512]); ids int64 [T]."""
@@ -91,9 +104,19 @@ class OnnxStages:
         return f0[0], energy[0]
 
     def sound(
-        self, acoustic: Floats, f0: Floats, energy: Floats, style: Floats, noise: Floats | None
+        self,
+        acoustic: Floats,
+        f0: Floats,
+        energy: Floats,
+        style: Floats,
+        noise: Floats | None,
+        layers: Mapping[str, Floats],
     ) -> Floats:
-        """Samples [600 n] from acoustic [n, 512]; `noise` [600 n, 9] is added to the sines."""
+        """Samples [600 n] from acoustic [n, 512]; `noise` [600 n, 9] is added to the sines.
+
+        `layers`: name -> float32 [2 C], added to the layer's gains and biases. Raises
+        `WeightsError` when they are another model's.
+        """
         feed = {
             _ACOUSTIC_LONG: np.ascontiguousarray(acoustic.T)[None],
             _F0: f0[None],
@@ -101,11 +124,46 @@ class OnnxStages:
             "style": style,
             "noise": np.zeros((1, 1, 9), np.float32) if noise is None else noise[None],
         }
-        samples: Floats = self._sound.run(None, feed)[0]
+        session = self._layered(layers) if layers else self._sound
+        samples: Floats = session.run(None, feed)[0]
         return samples
 
+    def _layered(self, layers: Mapping[str, Floats]) -> Any:
+        """The sound graph with a voice's own layers; the last few voices stay open."""
+        digest = hashlib.sha256()
+        for name, extra in layers.items():
+            digest.update(name.encode())
+            digest.update(extra.tobytes())
+        key = digest.digest()
+        if key not in self._own:
+            values = _changed(self._sound_path, layers)
+            session = _session(self._sound_path, self._threads, values)
+            while len(self._own) >= _VOICES:
+                del self._own[next(iter(self._own))]
+            self._own[key] = session, values  # the session reads the values where they lie
+        return self._own[key][0]
 
-def _session(path: Path, threads: int) -> Any:
+
+def _changed(path: Path, layers: Mapping[str, Floats]) -> dict[str, Any]:
+    """The graph's own numbers plus the voice's, by the graph's names."""
+    import onnx
+    import onnxruntime
+
+    known = {t.name: t for t in onnx.load(str(path)).graph.initializer}
+    values = {}
+    for name, extra in layers.items():
+        stored = known.get(_LAYER.format(name))
+        own = None if stored is None else onnx.numpy_helper.to_array(stored)
+        if own is None or own.shape != extra.shape:
+            raise WeightsError(
+                f"this voice changes a layer '{name}' that its engine does not have; fit it again"
+            )
+        total = np.ascontiguousarray(own + extra, np.float32)
+        values[_LAYER.format(name)] = onnxruntime.OrtValue.ortvalue_from_numpy(total)
+    return values
+
+
+def _session(path: Path, threads: int, values: Mapping[str, Any] | None = None) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -114,6 +172,8 @@ def _session(path: Path, threads: int) -> Any:
     options.log_severity_level = 4
     # Idle threads sleep: a batch shares the processors between voice and picture.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, value in (values or {}).items():
+        options.add_initializer(name, value)
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

@@ -18,7 +18,7 @@ of the published checkpoint (weight normalisation folded in).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +102,22 @@ class KokoroModel(nn.Module):
         """
         f0, energy = self.predictor.curves(expand(features, durations), style[:, _STYLE:])
         return f0, energy
+
+    @property
+    def layers(self) -> dict[str, _StyledInstanceNorm]:
+        """The decoder's styled layers by name, in the order of the model."""
+        found = self.decoder.named_modules()
+        return {name: m for name, m in found if isinstance(m, _StyledInstanceNorm)}
+
+    def set_layers(self, extras: Mapping[str, Tensor]) -> None:
+        """Have the decoder's layers add `extras` (name -> float32 [2 C]) to what the style
+        gives them; those not named add nothing. Raises `KeyError` for a name it does not have.
+        """
+        layers = self.layers
+        for layer in layers.values():
+            layer.extra = None
+        for name, extra in extras.items():
+            layers[name].extra = extra
 
     def decode(
         self,
@@ -345,14 +361,21 @@ def _curve_blocks() -> nn.ModuleList:
 
 
 class _StyledInstanceNorm(nn.Module):
-    """AdaIN (Huang & Belongie 2017) over the time of [B, C, T]."""
+    """AdaIN (Huang & Belongie 2017) over the time of [B, C, T].
+
+    `extra` [2 C], where set, is added to the gains and biases that the style gives.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.fc = nn.Linear(_STYLE, 2 * channels)
+        self.extra: Tensor | None = None
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        gain, bias = self.fc(style)[..., None].chunk(2, dim=1)
+        both = self.fc(style)
+        if self.extra is not None:
+            both = both + self.extra
+        gain, bias = both[..., None].chunk(2, dim=1)
         return torch.addcmul(bias, 1 + gain, F.instance_norm(x, eps=1e-5))
 
 
