@@ -48,7 +48,7 @@ def batch_kills(count: int, place: Path, rng: random.Random, tally: Tally, crew:
     "real" (the installed command with the engines)."""
     kind = f"kill batch, {_CREWS[crew]}"
     cues = 3 if crew == "real" else LIGHT_CUES
-    longest = {"here": 2.0, "pool": 8.0, "real": 25.0}[crew]
+    longest = _length(place / f"production-{crew}-0", crew, cues)
     done = number = 0
     while done < count:
         number += 1
@@ -67,6 +67,14 @@ def batch_kills(count: int, place: Path, rng: random.Random, tally: Tally, crew:
             if finished:
                 break
         shutil.rmtree(folder)
+
+
+def _length(folder: Path, crew: str, cues: int) -> float:
+    """How long a batch takes here and now when nobody kills it."""
+    production_of(folder, cues)
+    ended = _batch(folder, crew, None)
+    shutil.rmtree(folder)
+    return max(0.2, ended.seconds)
 
 
 _CREWS = {"here": "light steps", "pool": "light steps in workers", "real": "engines"}

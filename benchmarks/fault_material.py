@@ -244,6 +244,10 @@ def kinds(place: Path, specimens: dict[str, Path]) -> list[Kind]:
         said = ("say", "Yes.", "--voice", "voice", "--takes", "1", "--consent", consent)
         return [*said, "-o", "out.wav"]
 
+    def unspoken(p: Path, run: Path) -> list[str]:
+        arguments = spoken(p, run)  # the voice is looked at before the words are found to be none
+        return [arguments[0], "…", *arguments[2:]]
+
     def verified(p: Path, _: Path) -> list[str]:
         return ["verify", str(p)]
 
@@ -258,7 +262,8 @@ def kinds(place: Path, specimens: dict[str, Path]) -> list[Kind]:
         )
         for name in ("mp4", "mov", "mkv")
     ]
-    wavs: tuple[Command, ...] = (*(sound_of,) * 5, verified, lambda p, _: ["delivery", str(p)])
+    once: tuple[Command, ...] = (*(sound_of,) * 5, verified, lambda p, _: ["delivery", str(p)])
+    wavs: tuple[Command, ...] = (*once, *once)
     sounds = Kind("wav", specimens["wav"], (*wavs, lambda p, _: resync(film, str(p))), clip)
     forms = [n for n in specimens if not n.startswith("cues.") and n in _forms()]
     return [
@@ -271,8 +276,8 @@ def kinds(place: Path, specimens: dict[str, Path]) -> list[Kind]:
             if name.startswith("cues.") or name == "production.toml"
         ),
         _consent_kind(specimens),
-        Kind("safetensors", specimens["safetensors"], (spoken,), _SPOKEN),
-        Kind("voice.toml", specimens["voice.toml"], (spoken,), _SPOKEN),
+        Kind("safetensors", specimens["safetensors"], (spoken, *(unspoken,) * 8), _SPOKEN),
+        Kind("voice.toml", specimens["voice.toml"], (spoken, *(unspoken,) * 8), _SPOKEN),
         _ledger_kind(specimens, consent),
     ]
 

@@ -87,6 +87,7 @@ def _become(
         os.chdir(folder)
         for place, number in zip(places, (2, 1), strict=True):
             os.dup2(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+        sys.stdout, sys.stderr = (open(n, "w", closefd=False) for n in (1, 2))  # noqa: SIM115
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 5))
         if before is not None:
             before()
@@ -120,7 +121,7 @@ def _watched(
         hung, swollen = seconds > LIMIT_S, peak > 1.1 * MOST_MB
         if late or hung or swollen:
             killed = late and not hung
-            os.killpg(child, signal.SIGKILL)
+            _kill(child)
             _, status, usage = os.wait4(child, 0)
             break
         time.sleep(_POLL_S)
@@ -130,6 +131,14 @@ def _watched(
     hung = hung or code == -signal.SIGXCPU
     cpu_s = usage.ru_utime + usage.ru_stime
     return Ended(code, texts[0], texts[1], peak, seconds, hung, swollen, killed, cpu_s)
+
+
+def _kill(child: int) -> None:
+    """SIGKILL to the child and all that it started."""
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:  # it has not made its session yet
+        os.kill(child, signal.SIGKILL)
 
 
 def _family(process: int) -> Iterator[int]:

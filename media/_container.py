@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["check_readable", "open_input", "picture_start", "stream_seconds", "video_stream"]
+__all__ = [
+    "check_readable",
+    "open_input",
+    "picture_start",
+    "sound_rate",
+    "stream_seconds",
+    "video_stream",
+]
 
 
 def check_readable(path: Path) -> None:
@@ -64,6 +71,13 @@ def video_stream(container: InputContainer) -> VideoStream | None:
         if not stream.disposition & still and stream.codec_context is not None:
             return stream
     return None
+
+
+def sound_rate(container: InputContainer) -> int:
+    """Samples a second of the first sound track, 0 where nobody knows how to decode it."""
+    # PyAV types it as always there; a coding that FFmpeg does not know has none.
+    context: Any = container.streams.audio[0].codec_context
+    return int(context.sample_rate or 0) if context is not None else 0
 
 
 def stream_seconds(pts: int | None, time_base: Fraction | None) -> Fraction | None:

@@ -25,7 +25,7 @@ from media.files import atomic_path
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-__all__ = ["Sound", "has_sound", "read_sound", "resample", "write_wav"]
+__all__ = ["Sound", "check_rate", "has_sound", "read_sound", "resample", "write_wav"]
 
 Samples = NDArray[np.float32]
 
@@ -34,6 +34,7 @@ _GAP_S = Fraction(4, 100)
 _LONGEST_HOLE_S = 6 * 3600  # beyond it the time stamp is wrong, not the sound missing
 _BLOCK = 1 << 18
 _MOST_SAMPLES = 1 << 29  # 2 GB; three hours at 48 kHz
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 3_000_000  # Hz
 _TOO_LONG = "the sound is too long to be held at once; cut it into parts"
 # 96 dB Kaiser window, the "kaiser_best" of resampy (J. O. Smith, Digital Audio Resampling).
 _HALF_WIDTH = 64
@@ -194,6 +195,7 @@ def _read_sndfile(path: Path) -> Sound | None:
     try:
         with soundfile.SoundFile(str(path)) as stream:
             rate = int(stream.samplerate)
+            check_rate(rate, path)
             if stream.frames > _MOST_SAMPLES:
                 raise MediaError(_TOO_LONG)
             blocks = _held(
@@ -203,6 +205,14 @@ def _read_sndfile(path: Path) -> Sound | None:
     except soundfile.LibsndfileError:
         return None
     return Sound(_joined(blocks), rate, _bext_time_reference(path))
+
+
+def check_rate(rate: int, path: Path) -> None:
+    """Raise `MediaError` for a sample rate that no recorder has: the file's head is damaged."""
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        raise MediaError(
+            f"'{path}' says that it has {rate} samples a second; copy it again from its source"
+        )
 
 
 def _held(pieces: Iterable[Samples]) -> list[Samples]:
@@ -247,15 +257,17 @@ def _bext_time_reference(path: Path) -> int:
 
 def _read_container(path: Path) -> Sound:
     """Through FFmpeg, on the picture's clock where there is a picture."""
-    from media._container import open_input, picture_start
+    from media._container import open_input, picture_start, sound_rate
 
     start = picture_start(path)
     with open_input(path) as container:
         if not container.streams.audio:
             raise NoSoundError(f"'{path}' has no sound; give footage with a sound track")
-        rate = int(container.streams.audio[0].codec_context.sample_rate or 0)
-        blocks = _held(_on_clock(_decoded(container), rate, start))
-    if rate <= 0 or not blocks:
+        rate = sound_rate(container)
+        if rate > 0:
+            check_rate(rate, path)
+        blocks = _held(_on_clock(_decoded(container), rate, start)) if rate > 0 else []
+    if not blocks:
         raise MediaError(f"no sound in '{path}' can be decoded; copy it again from its source")
     return Sound(_joined(blocks), rate)
 

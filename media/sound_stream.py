@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from media.audio import _BLOCK, Samples, Sound, _decoded, _on_clock
+from media.audio import _BLOCK, Samples, Sound, _decoded, _on_clock, check_rate
 from media.errors import MediaError, NoSoundError
 
 __all__ = ["SoundStream"]
@@ -89,19 +89,21 @@ def _format_of(path: Path) -> tuple[bool, int]:
     """Whether libsndfile reads the file, and its rate in Hz."""
     import soundfile
 
-    from media._container import open_input
+    from media._container import open_input, sound_rate
 
     try:
         with soundfile.SoundFile(str(path)) as stream:
+            check_rate(stream.samplerate, path)
             return True, int(stream.samplerate)
     except soundfile.LibsndfileError:
         pass
     with open_input(path) as container:
         if not container.streams.audio:
             raise NoSoundError(f"'{path}' has no sound; give footage with a sound track")
-        rate = int(container.streams.audio[0].codec_context.sample_rate or 0)
+        rate = sound_rate(container)
     if rate <= 0:
         raise MediaError(f"no sound in '{path}' can be decoded; copy it again from its source")
+    check_rate(rate, path)
     return False, rate
 
 
