@@ -42,11 +42,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_file_of_the_packages_is_inside(installed: Path) -> None:
+def test_every_file_of_the_packages_is_inside(wheel: Path, installed: Path) -> None:
+    source = wheel.parent.parent
     for room in ROOMS:
-        for file in (ROOT / room).rglob("*"):
-            if file.is_file() and "__pycache__" not in file.parts:
-                assert (installed / file.relative_to(ROOT)).is_file(), file
+        for file in (source / room).rglob("*"):
+            if file.is_file():
+                assert (installed / file.relative_to(source)).is_file(), file
 
 
 def test_sample_material_is_inside_and_the_workshop_is_not(installed: Path) -> None:
