@@ -46,6 +46,7 @@ _SMALLEST = 24.0  # pixels
 _MOST_FACES = 6  # of one frame
 _STRAY = 1.5  # what being elsewhere adds to a distance, at most
 _RARE = 0.1  # share of the searched frames below which a face is a passer-by
+_NOBODY = 6.5  # kinship beyond which it is nobody of these
 _CLEAR = 0.6  # how much nearer the chosen one must be than the next
 
 
@@ -299,6 +300,11 @@ def _alike(people: Sequence[Person], choice: FaceChoice, footage: Path) -> Perso
     what = f"the face on '{choice.picture.name}'" if choice.picture else "the person"
     ordered = sorted((p.likeness.kinship(wanted), i) for i, p in enumerate(people))
     best, index = ordered[0]
+    if best > _NOBODY:
+        raise NoFaceError(
+            f"nobody in '{footage}' looks like {what}; give another picture, or say left, right or "
+            "x,y"
+        )
     if len(ordered) > 1 and ordered[1][0] - best < _CLEAR:
         raise NoFaceError(
             f"{what} is about as much like {_count(len(ordered))} people in '{footage}'; give a "

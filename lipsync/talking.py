@@ -23,6 +23,7 @@ _HEARD = 0.15  # agreement of lips and sound below which nobody is said to speak
 _HEARD_APART = 0.08  # how much better the speaker must agree than the next
 _LEAD_S = 0.2  # lips may be early or late by so much
 _FEWEST = 10  # frames
+_MOVED = 0.05  # spread of opening (between eye centres: 1) of somebody who talks, at least
 _RATE = 16_000
 _SMOOTH_S = 0.12
 
@@ -31,7 +32,8 @@ def talking_score(track: FaceTrack, sound: Sound, span: tuple[float, float] | No
     """How well the lips of a track go with `sound` (which starts with its first frame).
 
     The highest correlation of lip opening with loudness for lips up to 0.2 s early or late, times
-    the root of the share of `span` (seconds) in which the face is to be seen; 0 where unknown.
+    the root of the share of `span` (seconds) in which the face is to be seen, less for lips that
+    hardly move; 0 where unknown.
     """
     from lipsync.crop import lip_shape
 
@@ -48,7 +50,9 @@ def talking_score(track: FaceTrack, sound: Sound, span: tuple[float, float] | No
     for shift in range(-reach, reach + 1):
         heard = _evened(loud[np.clip(inside - shift, 0, len(loud) - 1)], smooth)
         best = max(best, _correlation(lips[seen], heard[seen]))
-    return best * float(np.sqrt(seen.mean()))
+    # The tracker trembles with the picture; lips that hardly move do not talk.
+    moved = min(1.0, float(opening[seen].std()) / _MOVED)
+    return best * moved * float(np.sqrt(seen.mean()))
 
 
 def who_talks(scores: Sequence[float], footage: Path) -> int:

@@ -44,7 +44,7 @@ _FOCUS_REACH = 0.22  # half the side of what is judged for focus, in window side
 
 # Of a model of usual colours: changes (log units) that are never, and always, too large.
 _COLOUR_FLOOR, _COLOUR_SPREADS = 0.22, 4.0
-_COVERED, _STILL_COVERED = 0.34, 0.2  # share of points that look foreign
+_COVERED, _STILL_COVERED = 0.25, 0.12  # share of points that look foreign
 _COVERED_ROOM_S = 0.06  # before and after: a hand comes with a blur
 _BLURRED = 0.75  # log units of fine detail that are missing
 _BLURRED_S = 0.2  # quicker than this is a quick movement, not the lens
