@@ -98,7 +98,7 @@ class FaceModel:
 def save_face(
     folder: Path, card: FaceCard, network: Mapping[str, Tensor], judge: Mapping[str, Tensor]
 ) -> FaceCard:
-    """Write numbers and then the card into `folder`, made when absent; returns the card as written.
+    """Write numbers and then the card into `folder`, made when absent. Returns the card as read.
 
     Raises `OutputError` when the folder cannot be written.
     """
@@ -113,7 +113,7 @@ def save_face(
     card = replace(card, sha256=sha256_of(folder / NUMBERS_NAME))
     with atomic_path(folder / CARD_NAME) as temporary:
         temporary.write_text(_card_text(card), encoding="utf-8")
-    return card
+    return read_card(folder)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

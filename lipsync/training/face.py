@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import date
@@ -43,6 +44,7 @@ __all__ = ["FOLDER", "train_face"]
 #: Inside the face's folder, while it is being trained.
 FOLDER = "training"
 _KEY = "key.txt"
+_CURVE_EVERY_S = 30.0
 
 Say = Callable[[str], None]
 
@@ -99,7 +101,7 @@ def train_face(
         say(f"going on at step {trainer.state.step} of {trainer.state.steps or 'some'}")
     elif start_from is not None:
         _say_what_is_saved(trainer, start_from, say)
-    trainer.train(work, progress, lambda seen: _show(trainer, seen, out))
+    trainer.train(work, progress, _Shown(trainer, out))
     card = FaceCard(
         person=person,
         preset=chosen.name,
@@ -253,12 +255,20 @@ def _say_what_is_saved(trainer: Trainer, start_from: Path, say: Say) -> None:
     )
 
 
-def _show(trainer: Trainer, seen: HeldOut, out: Path) -> None:
-    from lipsync.training.show import draw_curve, draw_preview
+class _Shown:
+    """Keeps preview and curve up to date while a face is trained; the curve not too often."""
 
-    draw_preview(seen, out / "preview.png")
-    state = trainer.state
-    draw_curve(state.losses, state.curve, seen.copied, out / "loss.png")
+    def __init__(self, trainer: Trainer, out: Path) -> None:
+        self._trainer, self._out, self._drawn = trainer, out, -_CURVE_EVERY_S
+
+    def __call__(self, seen: HeldOut, *, last: bool = False) -> None:
+        from lipsync.training.show import draw_curve, draw_preview
+
+        draw_preview(seen, self._out / "preview.png")
+        if last or time.monotonic() - self._drawn > _CURVE_EVERY_S:
+            state = self._trainer.state
+            draw_curve(state.losses, state.curve, seen.copied, self._out / "loss.png")
+            self._drawn = time.monotonic()
 
 
 def _finish(
@@ -267,7 +277,7 @@ def _finish(
     """Write the best network and what it can do; the working folder goes."""
     trainer.network.load_state_dict(trainer.state.best)
     seen = trainer.held_out()
-    _show(trainer, seen, out)
+    _Shown(trainer, out)(seen, last=True)
     card = replace(card, scores=_scores(seen))
     network = {k: v.cpu().contiguous() for k, v in trainer.network.state_dict().items()}
     card = save_face(out, card, network, judge.state_dict())

@@ -196,6 +196,7 @@ class Trainer:
         state, kept = self.state, time.monotonic()
         if not state.curve:
             self._check(look)
+            self.keep(folder)  # the judge is not taught twice
         while not state.steps or state.step < state.steps:
             began = time.monotonic()
             loss = self._step(state.step)
@@ -249,7 +250,7 @@ class Trainer:
                 f"the GPU has no room for the preset '{self.preset.name}'; close what else uses "
                 "it, or train with --preset cpu"
             ) from error
-        value = float(loss)
+        value = float(loss.detach())
         if not math.isfinite(value):
             raise WeightsError(
                 f"the training lost its way at step {step} (its loss is no number); run it again, "
