@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ __all__ = ["Given", "Transcripts", "divide", "plain"]
 
 _TABLES = ("metadata.csv", "transcripts.csv", "metadata.tsv")
 _TIMED = (".srt", ".vtt", ".ass", ".TextGrid")
-_STAGE = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?|^[A-Z][A-Z .'-]{1,24}:")
+_OPENS, _CLOSES = ("[", "(", "<"), ("]", ")", ">")  # [door slams]
+_SPEAKER = re.compile(r"(-|>>)?[A-Z][A-Z'-]+:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,15 @@ def _read_timed(path: Path) -> Given | None:
         spans = read_timing(path).words
     except WildlineError:
         return None
-    kept = [s for s in spans if re.search(r"\w", s.label) and not _STAGE.fullmatch(s.label)]
+    kept, aside = [], False
+    for span in spans:
+        sung = span.label.count("♪")
+        aside = aside or span.label.startswith(_OPENS)
+        spoken = re.search(r"\w", span.label) and not _SPEAKER.fullmatch(span.label)
+        if spoken and not aside and not sung:
+            kept.append(span)
+        aside = aside != bool(sung % 2)
+        aside = aside and not span.label.rstrip(".,").endswith(_CLOSES)
     if not kept:
         return None
     times = tuple((s.start_s, s.end_s) for s in kept)
@@ -113,13 +123,21 @@ def _read_table(path: Path) -> dict[str, str]:
     mark = next((m for m in ("|", "\t") if m in first), ",")
     rows: dict[str, str] = {}
     lines = text.splitlines()
-    for row in csv.reader(lines) if mark == "," else (line.split(mark) for line in lines):
+    for row in _comma_rows(lines) if mark == "," else (line.split(mark) for line in lines):
         cells = [cell.strip() for cell in row]
         if not cells:
             continue
         words = next((c for c in reversed(cells[1:]) if c), "")
         if words:
             rows[Path(cells[0]).stem if "." in cells[0] else cells[0]] = " ".join(words.split())
+    return rows
+
+
+def _comma_rows(lines: list[str]) -> list[list[str]]:
+    """Rows of a CSV; of a damaged one those before the damage."""
+    rows: list[list[str]] = []
+    with suppress(csv.Error):
+        rows.extend(csv.reader(lines))  # keeps what came before the error
     return rows
 
 

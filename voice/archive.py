@@ -8,7 +8,8 @@
 Any file that can be read as sound is taken, however long; words come from a transcript
 beside it (`name.txt`, `name.lab`, or a row of `metadata.csv`) and else from speech
 recognition. A bad file or a bad stretch is dropped with its reason and never stops the
-rest; only when less than ten seconds of speech are left is the archive refused.
+rest; only when less than ten seconds of speech are left is the archive refused. A dataset that
+`wildline archive` made (`voice.ingest`) is read with its own words and grades.
 """
 
 from __future__ import annotations
@@ -22,11 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.recognise import Heard, hear
-from align.vad import FRAME_S, speech_probability, speech_spans
+from align.vad import speech_probability
 from media.audio import Sound, read_sound, resample
 from media.errors import ArchiveError, MediaError
 from media.files import sha256_of
 from voice import _sidecar
+from voice.ingest.cutting import SHORTEST_S, cut_at_pauses, regions
+from voice.ingest.dataset import Row, is_dataset, read_dataset
+from voice.ingest.duplicates import Performances, contour
+from voice.ingest.grading import GRADES, Marks, grade, unfit
+from voice.ingest.survey import at_full_scale, floor_and_speech, frame_power
+from voice.ingest.tapes import recordings_in
 
 __all__ = [
     "CLIP_RATE",
@@ -45,22 +52,6 @@ Progress = Callable[[float, str], None]
 CLIP_RATE = 24_000
 """Hz; the rate of the voice engine."""
 LEAST_SPEECH_S = 10.0
-SHORTEST_S, LONGEST_S = 2.0, 12.0
-
-_SUFFIXES = frozenset(
-    {".wav", ".bwf", ".w64", ".rf64", ".aif", ".aiff", ".au", ".caf"}
-    | {".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".ac3", ".amr", ".g722"}
-    | {".mp4", ".m4v", ".mov", ".mkv", ".avi", ".mxf", ".webm", ".mpg", ".mpeg", ".mts", ".ts"}
-)
-_LONGEST_REGION_S = LONGEST_S - 0.3
-_JOIN_GAP_S = 0.7  # a longer silence ends a clip
-_MARGIN_S = 0.15  # silence kept around a clip
-_TYPICAL_S = 8.0  # a clip this long ends at the next pause
-_LEAST_CONFIDENCE = 0.40  # mean token probability; whisper's own limit is exp(-1) = .37
-_CLIPPED_LIMIT = 2e-3  # share of samples at full scale beyond which a clip is spoilt
-_LEAST_SNR_DB = 6.0
-_CHARACTERS_A_SECOND = (4.0, 28.0)  # of a transcript that can belong to the sound
-_SAME_RECORDING = 0.98  # correlation of level contours
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +144,7 @@ def read_archive(
 ) -> Archive:
     """Cut, transcribe and grade `recordings` (files, or folders searched through).
 
+    A folder made by `wildline archive` is taken as it is: its clips, words and grades.
     `limit_s` stops transcribing once that much speech is at hand, taken evenly over the
     files; `progress` is called with a fraction 0..1 and what is being done. Long files
     are held one at a time, at 24 kHz mono.
@@ -162,11 +154,14 @@ def read_archive(
     fell out.
     """
     report = progress or (lambda _fraction, _what: None)
-    paths = _recordings(recordings)
+    if isinstance(recordings, Path) and is_dataset(recordings):
+        return _enough(_from_dataset(recordings, limit_s), recordings, report)
+    paths = recordings_in(recordings)
     clips: list[Clip] = []
     dropped: list[Dropped] = []
     sources: list[Source] = []
     tell = _sidecar.Transcripts()
+    seen = Performances()
     for k, path in enumerate(paths):
         report(k / len(paths), f"reading {path.name}")
         room = None if limit_s is None else (limit_s - _total(clips)) / (len(paths) - k)
@@ -176,11 +171,15 @@ def read_archive(
         sources += source
         dropped += lost
         for clip in kept:
-            if _known(clip, clips):
+            where = f"{path} at {float(clip.start_s):.1f} s"
+            if seen.meet(where, contour(clip.sound), clip.text) is not None:
                 dropped.append(Dropped(path, "the same recording twice", clip.start_s, clip.end_s))
             else:
                 clips.append(clip)
-    archive = Archive(tuple(clips), tuple(dropped), tuple(sources))
+    return _enough(Archive(tuple(clips), tuple(dropped), tuple(sources)), recordings, report)
+
+
+def _enough(archive: Archive, recordings: Path | Sequence[Path], report: Progress) -> Archive:
     if archive.speech_s < LEAST_SPEECH_S:
         raise ArchiveError(_too_little(archive, recordings))
     report(1.0, "archive read")
@@ -205,26 +204,6 @@ def _too_little(archive: Archive, recordings: Path | Sequence[Path]) -> str:
     )
 
 
-def _recordings(recordings: Path | Sequence[Path]) -> list[Path]:
-    """Every file to read, in order of name."""
-    given = [recordings] if isinstance(recordings, Path) else list(recordings)
-    found: list[Path] = []
-    for item in given:
-        if item.is_dir():
-            inside = (p for p in item.rglob("*") if p.is_file() and not p.name.startswith("."))
-            found += sorted(p for p in inside if p.suffix.lower() in _SUFFIXES)
-        elif item.is_file():
-            found.append(item)
-        else:
-            raise MediaError(f"{item} does not exist; name a recording or a folder of them")
-    if not found:
-        raise MediaError(
-            f"no recordings in {given[0] if given else 'an empty list'}; "
-            "give sound or video files, or a folder that holds some"
-        )
-    return list(dict.fromkeys(found))
-
-
 def _read_file(
     path: Path, language: str, limit_s: float | None, tell: _sidecar.Transcripts
 ) -> tuple[list[Clip], list[Dropped], list[Source]]:
@@ -235,16 +214,16 @@ def _read_file(
     source = Source(path, sha256_of(path), native.duration_s, native.rate)
     if not len(native.samples) or float(np.abs(native.samples).max()) < 1e-4:
         return [], [Dropped(path, "silent")], [source]
-    clipped = _at_full_scale(native.samples)
+    clipped = at_full_scale(native.samples, float(np.abs(native.samples).max()))
     sound = resample(native, CLIP_RATE)
     clip_rate = native.rate
-    regions = speech_regions(sound)
-    if not regions:
+    spoken = speech_regions(sound)
+    if not spoken:
         return [], [Dropped(path, "nobody speaks in it")], [source]
-    spans, lost = _cuts(regions, float(sound.duration_s), path)
+    spans, lost = _cuts(spoken, float(sound.duration_s), path)
     if limit_s is not None:
         spans = _spread(spans, limit_s)
-    floor = _noise_floor_db(sound, regions)
+    floor = _noise_floor_db(sound, spoken)
     clips = [_clip(path, sound, span, floor) for span in spans]
     clips = [replace(c, clipped=_share(clipped, c, clip_rate)) for c in clips]
     kept, bad = _worded(clips, path, language, tell)
@@ -254,56 +233,18 @@ def _read_file(
 def speech_regions(sound: Sound) -> list[tuple[float, float]]:
     """Stretches (start, end) in seconds in which somebody speaks, by Silero's detector.
 
-    None is longer than a clip may be: longer ones are divided where they are least like
-    speech, and those pieces then touch.
+    None is longer than a clip may be (`voice.ingest.cutting.regions`).
     """
-    probability = speech_probability(sound)
-    regions: list[tuple[float, float]] = []
-    for start, end in speech_spans(probability, float(sound.duration_s)):
-        while end - start > _LONGEST_REGION_S:
-            low = int((start + 0.4 * _LONGEST_REGION_S) / FRAME_S)
-            high = int((start + _LONGEST_REGION_S) / FRAME_S)
-            cut = (low + int(np.argmin(probability[low:high])) + 0.5) * FRAME_S
-            regions.append((start, cut))
-            start = cut
-        regions.append((start, end))
-    return regions
+    return regions(speech_probability(sound), float(sound.duration_s))
 
 
 def _cuts(
-    regions: Sequence[tuple[float, float]], duration_s: float, path: Path
+    found: Sequence[tuple[float, float]], duration_s: float, path: Path
 ) -> tuple[list[tuple[float, float]], list[Dropped]]:
-    """Clips as (start, end) seconds: neighbouring regions joined, cut in the pauses."""
-    joined: list[tuple[float, float]] = []
-    for start, end in regions:
-        if joined and _belongs(joined[-1], start, end):
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    spans, lost = [], []
-    for k, (start, end) in enumerate(joined):
-        before = joined[k - 1][1] if k else 0.0
-        after = joined[k + 1][0] if k + 1 < len(joined) else duration_s
-        span = (
-            max(start - _MARGIN_S, (before + start) / 2 if k else 0.0, 0.0),
-            min(end + _MARGIN_S, (after + end) / 2 if k + 1 < len(joined) else duration_s),
-        )
-        if end - start < SHORTEST_S - 2 * _MARGIN_S:
-            reason = f"shorter than {SHORTEST_S:.0f} s between pauses"
-            lost.append(Dropped(path, reason, _exact(span[0]), _exact(span[1])))
-        else:
-            spans.append(span)
-    return spans, lost
-
-
-def _belongs(clip: tuple[float, float], start: float, end: float) -> bool:
-    """Whether the next region continues a clip instead of starting one."""
-    gap, length = start - clip[1], clip[1] - clip[0]
-    if end - clip[0] > LONGEST_S - 2 * _MARGIN_S:
-        return False
-    return gap <= (_JOIN_GAP_S if length < _TYPICAL_S else 0.0) or (
-        min(length, end - start) < SHORTEST_S and gap <= 1.5 * _JOIN_GAP_S
-    )
+    """Clips as (start, end) seconds, and the stretches that are too short for one."""
+    spans, short = cut_at_pauses(found, duration_s)
+    reason = f"shorter than {SHORTEST_S:.0f} s between pauses"
+    return spans, [Dropped(path, reason, _exact(a), _exact(b)) for a, b in short]
 
 
 def _spread(spans: list[tuple[float, float]], limit_s: float) -> list[tuple[float, float]]:
@@ -326,34 +267,9 @@ def _clip(path: Path, sound: Sound, span: tuple[float, float], floor_db: float) 
     return Clip(path, start, end, "", piece, 0.0, float(level - floor_db), 0.0)
 
 
-def _noise_floor_db(sound: Sound, regions: Sequence[tuple[float, float]]) -> float:
-    """Level of the pauses in dBFS, or of the quietest twentieth where that is lower.
-
-    Breaths and lips sound in the pauses of a close microphone; they are not its noise.
-    """
-    frame = CLIP_RATE // 50
-    n = len(sound.samples) // frame
-    if n == 0:
-        return -120.0
-    power = (sound.samples[: n * frame].reshape(n, frame).astype(np.float64) ** 2).mean(axis=1)
-    quiet = np.ones(n, bool)
-    for start, end in regions:
-        quiet[int(start * 50) : int(end * 50) + 1] = False
-    floor = float(np.percentile(power, 5))
-    if quiet.sum() >= 10:
-        floor = min(floor, float(np.median(power[quiet])))
-    return float(10 * np.log10(floor + 1e-12))
-
-
-def _at_full_scale(samples: Floats) -> NDArray[np.bool_]:
-    """Samples inside a flat top: three or more alike at the recording's own maximum."""
-    peak = float(np.abs(samples).max())
-    if peak < 0.5:
-        return np.zeros(len(samples), bool)
-    flat = np.abs(samples) >= peak * 0.9995
-    run = flat.copy()
-    run[1:-1] = flat[1:-1] & flat[:-2] & flat[2:]
-    return run
+def _noise_floor_db(sound: Sound, spoken: Sequence[tuple[float, float]]) -> float:
+    """Level of the pauses in dBFS, or of the quietest twentieth where that is lower."""
+    return floor_and_speech(frame_power(sound.samples, sound.rate), spoken)[0]
 
 
 def _share(flags: NDArray[np.bool_], clip: Clip, rate: int) -> float:
@@ -394,50 +310,52 @@ def _words(clips: Sequence[Clip], known: str | None, language: str) -> Iterator[
         )
 
 
+def _marks(clip: Clip) -> Marks:
+    return Marks(clip.text, clip.duration_s, clip.confidence, clip.snr_db, clip.clipped)
+
+
 def _unfit(clip: Clip) -> str | None:
     """The reason a clip cannot be used, or None."""
-    if not clip.text.strip():
-        return "no words recognised"
-    if clip.confidence < _LEAST_CONFIDENCE:
-        return "the words are not clear (mumbled, noisy, or another language than English)"
-    if clip.clipped > _CLIPPED_LIMIT:
-        return "clipped"
-    if clip.snr_db < _LEAST_SNR_DB:
-        return f"speech less than {_LEAST_SNR_DB:.0f} dB above the noise"
-    low, high = _CHARACTERS_A_SECOND
-    if not low <= len(clip.text) / clip.duration_s <= high:
-        return "the words do not fit the length of the sound"
-    return None
+    return unfit(_marks(clip))
 
 
 def _grade(clip: Clip) -> str:
-    worst = max(
-        sum(clip.confidence < limit for limit in (0.75, 0.62, 0.5)),
-        sum(clip.snr_db < limit for limit in (25.0, 17.0, 11.0)),
-        sum(clip.clipped > limit for limit in (1e-5, 2e-4, 1e-3)),
+    return grade(_marks(clip))[0]
+
+
+def _from_dataset(folder: Path, limit_s: float | None) -> Archive:
+    """The clips of a finished dataset, the best grades first where not all are wanted."""
+    made = read_dataset(folder)
+    rows: list[Row] = []
+    for letter in GRADES:
+        own = [row for row in made.rows if row.grade == letter]
+        room = None if limit_s is None else limit_s - sum(r.duration_s for r in rows)
+        if room is not None and room < SHORTEST_S / 2:
+            break
+        if room is not None and own:
+            kept = _spread([(float(k), k + r.duration_s) for k, r in enumerate(own)], room)
+            own = [own[int(k)] for k, _ in kept]
+        rows += own
+    clips = tuple(_dataset_clip(row, read_sound(made.wav(row), CLIP_RATE)) for row in rows)
+    sources = tuple(
+        Source(Path(s.file), s.sha256, Fraction(round(s.duration_s * s.rate), s.rate), s.rate)
+        for s in made.sources
     )
-    return "ABCD"[worst]
+    dropped = tuple(Dropped(Path(f.source), f.reason) for f in made.fallen)
+    return Archive(clips, dropped, sources)
 
 
-def _contour(clip: Clip) -> Floats:
-    """Level in dB every 50 ms, without its mean: the fingerprint of a performance."""
-    frame = CLIP_RATE // 20
-    n = len(clip.sound.samples) // frame
-    power = (clip.sound.samples[: n * frame].reshape(n, frame) ** 2).mean(axis=1)
-    level = 10 * np.log10(power + 1e-7)
-    return np.asarray(level - level.mean(), dtype=np.float32)
-
-
-def _known(clip: Clip, clips: Iterable[Clip]) -> bool:
-    """Whether the same performance is among `clips`: the same file in another format."""
-    mine = _contour(clip)
-    for other in clips:
-        if other.source == clip.source or abs(other.duration_s - clip.duration_s) > 0.15:
-            continue
-        theirs = _contour(other)
-        for lag in (-1, 0, 1):
-            a, b = mine[max(0, lag) :], theirs[max(0, -lag) :]
-            n = min(len(a), len(b))
-            if n >= 20 and float(np.corrcoef(a[:n], b[:n])[0, 1]) > _SAME_RECORDING:
-                return True
-    return False
+def _dataset_clip(row: Row, sound: Sound) -> Clip:
+    start = _exact(row.in_s)
+    return Clip(
+        source=Path(row.source),
+        start_s=start,
+        end_s=start + sound.duration_s,
+        text=row.text,
+        sound=sound,
+        confidence=row.confidence,
+        snr_db=row.snr_db,
+        clipped=row.clipped,
+        grade=row.grade,
+        transcript=row.transcript,
+    )

@@ -62,3 +62,24 @@ def utterance(engine, stock_voice):
     from align.text import speakable
 
     return engine.speak(speakable("We chose to go, and we went."), stock_voice)
+
+
+def _reel(spans, pitch=1.0):
+    """Lines of the presenter's first reel, 24 kHz; a lower pitch makes somebody else of her."""
+    from media.audio import Sound, read_sound, resample
+
+    reel = read_sound(Path(__file__).parents[2] / "samples" / "archive" / "reel_01_studio.flac")
+    cuts = [reel.cut(start - 0.1, end + 0.1).samples for start, end in spans]
+    return [resample(Sound(c, round(reel.rate * pitch)), reel.rate) for c in cuts]
+
+
+@pytest.fixture(scope="session")
+def box_lines():
+    """Three sentences of 3 to 5 s, 24 kHz: the wanted person of a box of tapes."""
+    return _reel([(0.39, 3.52), (4.32, 8.41), (9.25, 13.82)])
+
+
+@pytest.fixture(scope="session")
+def other_lines():
+    """Two sentences in a low voice: somebody else on the same tapes."""
+    return _reel([(14.66, 18.36), (4.32, 8.41)], 0.72)

@@ -1,0 +1,275 @@
+"""A small box of tapes becomes a dataset: chosen, written down, kept, read again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from media.audio import Sound, read_sound, resample, write_wav
+from media.errors import ArchiveError, OutputError
+from media.files import sha256_of
+from voice.archive import CLIP_RATE, read_archive
+from voice.ingest import Settings, is_dataset, make_dataset, read_dataset
+from voice.ingest import work as working
+
+RATE = 24_000
+BOX_LINES = (
+    "This is reel one, recorded at the old customs house.",
+    "My name is Mara Voss, and I have been asked to describe the north shore as I found it.",
+    "There were eleven houses, a chapel without a roof, and a path that the tide covered twice a "
+    "day.",
+)
+
+
+def quiet(seconds: float, level: float = 1e-4) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (level * rng.standard_normal(int(seconds * RATE))).astype(np.float32)
+
+
+def tape(lines: list[Sound], level: float = 1e-4) -> np.ndarray:
+    parts = [quiet(1.0)]
+    for line in lines:
+        parts += [line.samples, quiet(1.2)]
+    joined = np.concatenate(parts)
+    return joined + quiet(len(joined) / RATE + 1, level)[: len(joined)]
+
+
+def organ(seconds: float) -> np.ndarray:
+    time = np.arange(int(seconds * RATE)) / RATE
+    chord = sum(np.sin(2 * np.pi * f * k * time) / k for f in (220, 277, 330) for k in (1, 2, 3))
+    return (0.04 * chord).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def box(
+    tmp_path_factory: pytest.TempPathFactory, box_lines: list[Sound], other_lines: list[Sound]
+) -> Path:
+    """Two speakers, hum, a copy at 8 kHz, a wrong transcript, music, a clipped reel, a bad file."""
+    folder = tmp_path_factory.mktemp("box")
+    reel = tape([box_lines[0], box_lines[1], other_lines[0]])
+    write_wav(folder / "reel one.wav", Sound(reel, RATE), "PCM_24")
+    (folder / "reel one.txt").write_text(f"{BOX_LINES[0]} {BOX_LINES[1]}", "utf-8")
+
+    hum = 0.02 * np.sin(2 * np.pi * 50 * np.arange(60 * RATE) / RATE)
+    hum += 0.01 * np.sin(2 * np.pi * 150 * np.arange(60 * RATE) / RATE)
+    third = tape([box_lines[2]])
+    dead = quiet(len(third) / RATE + 1, 1e-5)[: len(third)]
+    pair = np.stack([third + hum[: len(third)].astype(np.float32), dead], 1)
+    soundfile.write(folder / "reel two.flac", pair, RATE)
+    (folder / "reel two.txt").write_text(
+        "Something else altogether was written on this box", "utf-8"
+    )
+
+    copy = resample(Sound(0.5 * tape([box_lines[0]]), RATE), 8_000)
+    write_wav(folder / "telephone.wav", copy, "PCM_16")
+    write_wav(folder / "organ.wav", Sound(organ(6), RATE), "PCM_16")
+    loud = np.clip(30 * tape([box_lines[1]]), -0.9, 0.9)
+    write_wav(folder / "hot.wav", Sound(loud, RATE), "PCM_16")
+    (folder / "broken.wav").write_bytes(b"RIFF" + bytes(60))
+    shutil.copy(folder / "organ.wav", folder / "organ again.wav")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(box: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "anna"
+    made = make_dataset([box], out, Settings(licence="family", consent_id="c-1", name="Anna"))
+    assert made.folder == out
+    return out
+
+
+def manifest(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def dropped(folder: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    with (folder / "dropped.csv").open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            found.setdefault(row["source"], []).append(row["reason"])
+    return found
+
+
+def test_the_wanted_clips_are_there_with_their_words(made: Path, box: Path) -> None:
+    rows = manifest(made)
+    assert [(r["id"], r["source"]) for r in rows] == [
+        ("reel-one_0001", "reel one.wav"),
+        ("reel-one_0002", "reel one.wav"),
+        ("reel-two_0001", "reel two.flac"),
+    ]
+    assert [r["text"] for r in rows[:2]] == list(BOX_LINES[:2])
+    assert [r["transcript"] for r in rows] == ["given", "given", "recognised"]
+    assert "does not fit the sound (reel two.txt)" in rows[2]["note"]
+    assert "eleven houses" in rows[2]["text"]
+    assert {r["licence"] for r in rows} == {"family"}
+    assert rows[0]["source_sha256"] == sha256_of(box / "reel one.wav")
+    assert all(r["grade"] in "ABC" and float(r["likeness"]) > 0.62 for r in rows)
+    assert float(rows[0]["in_s"]) == pytest.approx(1.0, abs=0.3)
+
+
+def test_everything_else_fell_out_with_its_reason(made: Path) -> None:
+    reasons = dropped(made)
+    assert reasons["reel one.wav"][0].startswith("another speaker")
+    assert reasons["telephone.wav"] == ["the same recording twice: also reel one.wav at 0.9 s"] or (
+        reasons["telephone.wav"][0].startswith("the same recording twice: also reel one.wav")
+    )
+    assert reasons["organ again.wav"] == ["music or tones only: nobody speaks in it"]
+    assert reasons["organ.wav"] == ["the same file twice: also organ again.wav"]
+    assert reasons["hot.wav"] == ["clipped beyond repair"]
+    assert reasons["broken.wav"][0].startswith("unreadable")
+
+
+def test_what_was_mended_is_kept_untouched_beside_it(made: Path) -> None:
+    rows = {r["id"]: r for r in manifest(made)}
+    assert "dehum" in rows["reel-two_0001"]["repairs"]
+    assert rows["reel-one_0001"]["repairs"] == ""
+    assert [p.name for p in (made / "originals").iterdir()] == ["reel-two_0001.wav"]
+    mended = read_sound(made / "wavs" / "reel-two_0001.wav")
+    before = read_sound(made / "originals" / "reel-two_0001.wav")
+    assert len(mended) == len(before)
+
+    def at_50_hz(sound: Sound) -> float:
+        time = np.arange(len(sound)) / sound.rate
+        return float(abs(np.mean(sound.samples * np.exp(-2j * np.pi * 50 * time))))
+
+    assert at_50_hz(mended) < 0.1 * at_50_hz(before)
+    card = (made / "dataset.toml").read_text("utf-8")
+    assert "the right channel is dead" in card
+    assert 'consent_id = "c-1"' in card
+
+
+def test_coqui_reads_it_unchanged(made: Path) -> None:
+    from TTS.tts.datasets.formatters import ljspeech
+
+    items = ljspeech(str(made), "metadata.csv")
+    assert len(items) == 3
+    for item in items:
+        sound = read_sound(Path(item["audio_file"]))
+        assert sound.rate == RATE
+        assert 2 <= float(sound.duration_s) <= 12.3
+    assert items[1]["text"].strip().startswith("My name is Mara")
+
+
+def test_the_page_is_whole_in_itself(made: Path) -> None:
+    page = (made / "report.html").read_text("utf-8")
+    assert page.count("<svg") == 9
+    assert "Anna" in page
+    assert not re.search(r"(src|href)=\"(?!#)", page.replace('xlink:href="#', '"'))
+    assert "the right channel is dead" in page
+    assert "clipped beyond repair" in page
+
+
+def test_a_second_run_works_nothing_twice(
+    made: Path, box: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (made / "report.html").read_bytes()
+    wav = (made / "wavs" / "reel-one_0001.wav").read_bytes()
+    worked: list[str] = []
+    real = working.ingest
+    monkeypatch.setattr(
+        "voice.ingest.build.ingest", lambda path, *a: worked.append(path.name) or real(path, *a)
+    )
+    make_dataset([box], made, Settings(licence="family", consent_id="c-1", name="Anna"))
+    assert worked == ["broken.wav"]
+    assert (made / "report.html").read_bytes() == page
+    assert (made / "wavs" / "reel-one_0001.wav").read_bytes() == wav
+
+
+def test_a_crash_loses_the_recording_in_hand_alone(
+    box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tmp_path / "box"
+    small.mkdir()
+    for name in ("organ.wav", "reel two.flac", "telephone.wav"):
+        shutil.copy(box / name, small)
+    real = working.ingest
+
+    def crashing(path: Path, *rest: object) -> object:
+        if path.name == "telephone.wav":
+            raise KeyboardInterrupt
+        return real(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("voice.ingest.build.ingest", crashing)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        make_dataset(small, out)
+    assert not is_dataset(out)
+    worked: list[str] = []
+    monkeypatch.setattr(
+        "voice.ingest.build.ingest", lambda path, *a: worked.append(path.name) or real(path, *a)
+    )
+    made = make_dataset(small, out)
+    assert worked == ["telephone.wav"]
+    assert len(made.rows) == 2
+
+
+def test_corrections_count_and_are_not_lost(made: Path, box: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    table = copy / "metadata.csv"
+    lines = table.read_text("utf-8").splitlines()
+    table.write_text("\n".join([lines[0], "reel-two_0001|Corrected.|corrected"]), "utf-8")
+    rows = read_dataset(copy).rows
+    assert [(r.id, r.text) for r in rows[1:]] == [("reel-two_0001", "Corrected.")]
+    with pytest.raises(OutputError, match="corrected by hand"):
+        make_dataset([box], copy)
+    (copy / "wavs" / "reel-one_0001.wav").unlink()
+    with pytest.raises(ArchiveError, match="lacks 1 of its sounds"):
+        read_dataset(copy)
+
+
+def test_a_voice_is_fitted_to_it_as_it_is(made: Path) -> None:
+    archive = read_archive(made)
+    assert [c.text for c in archive.clips][:2] == list(BOX_LINES[:2])
+    assert all(c.sound.rate == CLIP_RATE and c.grade in "ABC" for c in archive.clips)
+    assert {s.sha256 for s in archive.sources} >= {r["source_sha256"] for r in manifest(made)}
+    assert archive.speech_s > 10
+    short = read_archive(made, limit_s=11.0)
+    assert len(short.clips) <= len(archive.clips)
+
+
+def test_another_speaker_is_chosen_by_a_reference(
+    made: Path, box: Path, other_lines: list[Sound], tmp_path: Path
+) -> None:
+    reference = tmp_path / "him.wav"
+    write_wav(reference, other_lines[1])
+    out = tmp_path / "him"
+    shutil.copytree(made / ".ingest", out / ".ingest")
+    found = make_dataset([box], out, Settings(speaker=reference))
+    assert [row.source for row in found.rows] == ["reel one.wav"]
+    assert found.wanted == 1
+    with pytest.raises(ArchiveError, match="nobody speaks in the reference"):
+        make_dataset([box], out, Settings(speaker=box / "organ.wav"))
+
+
+def test_nothing_usable_is_refused_in_one_line(box: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="music or tones only") as refusal:
+        make_dataset([box / "organ.wav", box / "broken.wav"], tmp_path / "out")
+    assert "\n" not in str(refusal.value)
+    assert not is_dataset(tmp_path / "out")
+
+
+def test_other_peoples_folders_are_left_alone(box: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.doc").touch()
+    with pytest.raises(OutputError, match="holds other things"):
+        make_dataset([box], tmp_path)
+    with pytest.raises(OutputError, match="it is a file"):
+        make_dataset([box], tmp_path / "thesis.doc")
+
+
+def test_the_command(made: Path, box: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from studio.cli import run
+
+    assert run(["archive", str(box), "-o", str(made), "--licence", "family"]) == 0
+    assert "3 clips" in capsys.readouterr().out
+    assert run(["archive", str(box), "-o", str(made), "--repair", "polish"]) == 2
+    assert "no repair" in capsys.readouterr().err
+    assert json.loads((next((made / ".ingest").iterdir()) / "facts.json").read_text("utf-8"))

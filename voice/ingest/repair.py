@@ -1,0 +1,102 @@
+"""What is mended in a clip, and in which order: clicks, hum, noise.
+
+    plan = plan_repairs(facts, settings)
+    with Workshop(plan) as shop:
+        mended = shop.mend(sound)          # mended.sound, mended.repairs, mended.clicks
+
+On "auto" each is done where it was measured to be needed. Clips come with a second of context on
+either side, which the notches and the network need, and which is cut off afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from media.audio import Sound
+from voice.ingest.clicks import declick
+from voice.ingest.denoise import Denoiser
+from voice.ingest.hum import Hum, remove_hum
+from voice.ingest.settings import Settings
+from voice.ingest.survey import Survey
+
+__all__ = ["CONTEXT_S", "Mended", "Plan", "Workshop", "plan_repairs"]
+
+CONTEXT_S = 1.0
+"""Seconds on either side of a clip that go through the repairs with it."""
+_CLICKS_A_MINUTE = 6.0
+_HUM_BELOW_SPEECH_DB = 60.0
+_NOISY_DB = 24.0
+_HOPELESS_DB = 0.0  # under so much noise nothing is left of a voice but what the network invents
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The repairs to be made on every clip of one recording."""
+
+    declick: bool = False
+    dehum: bool = False
+    denoise: bool = False
+    hum: Hum = field(default_factory=Hum)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that are to be made."""
+        return tuple(n for n in ("declick", "dehum", "denoise") if getattr(self, n))
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A clip after its repairs: those that changed something, and how many clicks were filled."""
+
+    sound: Sound
+    repairs: tuple[str, ...]
+    clicks: int
+
+
+def plan_repairs(facts: Survey, settings: Settings) -> Plan:
+    """What to mend in a recording: as `settings` ask for, on "auto" by its measures."""
+    audible = facts.hum.present and (
+        facts.hum.level_dbfs > facts.speech_dbfs - _HUM_BELOW_SPEECH_DB
+    )
+    return Plan(
+        declick=settings.wants("declick", facts.clicks_min >= _CLICKS_A_MINUTE),
+        dehum=bool(facts.hum.harmonics) and settings.wants("dehum", audible),
+        denoise=settings.wants("denoise", _HOPELESS_DB < facts.snr_db < _NOISY_DB),
+        hum=facts.hum,
+    )
+
+
+class Workshop:
+    """Makes one plan's repairs on clip after clip; not for two threads at once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._denoiser = Denoiser() if plan.denoise else None
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._denoiser is not None:
+            self._denoiser.close()
+
+    def mend(self, sound: Sound) -> Mended:
+        """The repaired sound, as long as before."""
+        done: list[str] = []
+        clicks = 0
+        if self.plan.declick:
+            sound, clicks = declick(sound)
+            done += ["declick"] if clicks else []
+        if self.plan.dehum:
+            sound = remove_hum(sound, self.plan.hum)
+            done.append("dehum")
+        if self._denoiser is not None:
+            sound = self._denoiser.clean(sound)
+            done.append("denoise")
+        return Mended(sound, tuple(done), clicks)
