@@ -324,7 +324,14 @@ _register_face_command()
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:  # it was told; Python would tell it again, at length
+        from studio._unforeseen import quiet_output
+
+        quiet_output()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -342,10 +349,8 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         message = getattr(error, "format_message", None)  # how Typer words a wrong call
         if message is None:
-            from studio._unforeseen import quiet_output, sentence_and_code
+            from studio._unforeseen import sentence_and_code
 
-            if isinstance(error, OSError):
-                quiet_output()
             return _fail(*sentence_and_code(error))
         if not arguments or "help" in type(error).__name__.lower():  # called without arguments
             sys.stderr.write(f"{message()}\n")
