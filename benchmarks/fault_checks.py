@@ -39,6 +39,17 @@ class Tally:
     rows: dict[str, Row] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    keep: Path | None = None
+    done: dict[str, int] = field(default_factory=dict)
+
+    def turns(self, part: str, count: int) -> Iterator[int]:
+        """Numbers of the runs of a part that are still to be made; progress is kept on the way."""
+        for number in range(self.done.get(part, 0), count):
+            yield number
+            self.done[part] = number + 1
+            if number % 10 == 9:
+                self.write_json()
+        self.write_json()
 
     def add(self, kind: str, how: str, ended: Ended, faults: list[tuple[str, str]]) -> None:
         """Count one run. `faults` are (one of WRONGS, sentence)."""
@@ -96,12 +107,26 @@ class Tally:
             },
             "wrong": self.wrong,
             "skipped": self.skipped,
+            "done": self.done,
         }
 
-    def write_json(self, path: Path) -> None:
-        """Write `document`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.document(), indent=1) + "\n", "utf-8")
+    def write_json(self) -> None:
+        """Write `document` to `keep`."""
+        if self.keep is not None:
+            temporary = self.keep.with_suffix(".new")
+            temporary.write_text(json.dumps(self.document(), indent=1) + "\n", "utf-8")
+            temporary.replace(self.keep)
+
+    def read_json(self) -> None:
+        """Go on from what `keep` holds, if anything."""
+        if self.keep is None or not self.keep.is_file():
+            return
+        known = json.loads(self.keep.read_text("utf-8"))
+        self.done, self.wrong, self.skipped = known["done"], known["wrong"], known["skipped"]
+        for name, facts in known["kinds"].items():
+            counts = Counter({c: facts[c] for c in COLUMNS})
+            wrong = Counter(facts["wrong"])
+            self.rows[name] = Row(counts, wrong, facts["peak_mb"], facts["slowest_s"])
 
 
 def faults_of(ended: Ended, folder: Path, allowed: set[str]) -> list[tuple[str, str]]:

@@ -174,4 +174,7 @@ def preload(*, heavy: bool = True) -> None:
     if heavy:
         import torch
 
+        from align.text import speakable
+
         torch.set_num_threads(1)
+        speakable("this is real")  # the lexicon, read once

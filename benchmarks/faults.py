@@ -47,7 +47,7 @@ from fault_checks import Tally, faults_of
 from fault_material import Kind, damaged, kinds, make_specimens
 from fault_server import Ended, forked, installed, preload
 
-PARTS = ("tricks", "absurd", "bombs", "boundaries", "mutants", "kills", "disks", "weights")
+PARTS = ("mutants", "kills", "tricks", "absurd", "bombs", "boundaries", "disks", "weights")
 EVERY = 36  # of so many mutants one goes through the installed command
 
 
@@ -83,7 +83,7 @@ class Stand:
 
 def mutants(stand: Stand) -> None:
     """Files of every kind, damaged."""
-    for number in range(stand.count(504)):
+    for number in stand.tally.turns("mutants", stand.count(504)):
         kind = stand.kinds[number % len(stand.kinds)]
         turn = number // len(stand.kinds)
         how, content = damaged(kind.specimen.read_bytes(), stand.rng("mutant", number))
@@ -109,7 +109,7 @@ def weights(stand: Stand) -> None:
     cases = (("ONNX", "**/*.onnx", say, 12), ("face track", "lipsync/*.npz", resync, 4))
     for kind, pattern, arguments, count in cases:
         forked(arguments, stand.fresh())
-        for number in range(stand.count(count)):
+        for number in stand.tally.turns(kind, stand.count(count)):
             rng = stand.rng(kind, number)
             path = rng.choice(sorted(cache.glob(pattern)))
             how, content = damaged(path.read_bytes(), rng)
@@ -126,9 +126,11 @@ def weights(stand: Stand) -> None:
 
 def trials(part: str, every: Iterator[Trial], stand: Stand) -> None:
     """Trials that are made by hand, each once."""
-    for number, trial in enumerate(every):
+    listed = list(every)
+    for number in stand.tally.turns(part, len(listed)):
         if stand.scale < 1 and stand.rng(part, number).random() > stand.scale:
             continue
+        trial = listed[number]
         run = stand.fresh()
         trial.begin(run)
         ended = forked(trial.arguments, run)
@@ -147,7 +149,7 @@ def trials(part: str, every: Iterator[Trial], stand: Stand) -> None:
 
 def disks(stand: Stand) -> None:
     """A limit on the size of files, a true disk that is full, and a read-only folder."""
-    for number in range(stand.count(60)):
+    for number in stand.tally.turns("limit", stand.count(60)):
         rng = stand.rng("limit", number)
         room = int(10 ** rng.uniform(0, 5.8))
         run = stand.fresh()
@@ -216,7 +218,7 @@ def _mount(point: Path, options: str) -> Iterator[bool]:
 
 
 def _full(stand: Stand, disk: Path) -> None:
-    for number in range(stand.count(48)):
+    for number in stand.tally.turns("full", stand.count(48)):
         run = disk / "run"
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir()
@@ -233,7 +235,7 @@ def _full(stand: Stand, disk: Path) -> None:
 
 
 def _read_only(stand: Stand, disk: Path) -> None:
-    for number in range(stand.count(24)):
+    for number in stand.tally.turns("read-only", stand.count(24)):
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         run = disk / "run"
         shutil.rmtree(run, ignore_errors=True)
@@ -261,8 +263,9 @@ def boundaries(stand: Stand) -> None:
         most = stand.count({0: 8, 1: 24}.get(turn, 90))
         rng = stand.rng("boundary", turn)
         every = [(at, name) for at in range(1, total + 1) for name in ERRORS]
-        for at, name in sorted(rng.sample(every, min(most, len(every)))):
-            _boundary(stand, turn, at, name)
+        chosen = sorted(rng.sample(every, min(most, len(every))))
+        for number in stand.tally.turns(f"boundary {turn}", len(chosen)):
+            _boundary(stand, turn, *chosen[number])
 
 
 def _boundary(stand: Stand, turn: int, at: int, name: str) -> None:
@@ -309,21 +312,27 @@ def kills(stand: Stand) -> None:
     def rng(name: str) -> random.Random:
         return stand.rng(name, 0)
 
-    fatal.ledger_kills(stand.count(30), place, rng("ledger"), tally)
-    fatal.consent_kills(stand.count(36), place, rng("consent"), tally)
-    fatal.fit_kills(stand.count(36), place, rng("fit"), tally, stand.specimens)
-    fatal.batch_kills(stand.count(100), place, rng("here"), tally, "here")
-    fatal.batch_kills(stand.count(8), place, rng("pool"), tally, "pool")
-    fatal.worker_kills(stand.count(4), place, rng("worker"), tally)
-    fatal.resync_kills(stand.count(8), place, rng("resync"), tally, stand.specimens)
-    fatal.batch_kills(stand.count(4), place, rng("real"), tally, "real")
+    every: tuple[tuple[str, int, Callable[[int, random.Random], None]], ...] = (
+        ("ledger", 30, lambda n, r: fatal.ledger_kills(n, place, r, tally)),
+        ("consent", 36, lambda n, r: fatal.consent_kills(n, place, r, tally)),
+        ("fit", 36, lambda n, r: fatal.fit_kills(n, place, r, tally, stand.specimens)),
+        ("here", 100, lambda n, r: fatal.batch_kills(n, place, r, tally, "here")),
+        ("pool", 8, lambda n, r: fatal.batch_kills(n, place, r, tally, "pool")),
+        ("worker", 4, lambda n, r: fatal.worker_kills(n, place, r, tally)),
+        ("resync", 8, lambda n, r: fatal.resync_kills(n, place, r, tally, stand.specimens)),
+        ("real", 4, lambda n, r: fatal.batch_kills(n, place, r, tally, "real")),
+    )
+    for name, count, kill in every:
+        for _ in tally.turns(f"kill {name}", 1):
+            kill(stand.count(count), rng(name))
+            print(f"  killed {name}", flush=True)
 
 
 # --- the whole ---------------------------------------------------------------------------------
 
 
-def run_parts(stand: Stand, names: list[str], keep: Path | None) -> None:
-    """Run the parts one after the other; what is known is kept after each."""
+def run_parts(stand: Stand, names: list[str]) -> None:
+    """Run the parts one after the other."""
     by_name: dict[str, Callable[[Stand], None]] = {
         "mutants": mutants,
         "weights": weights,
@@ -338,8 +347,6 @@ def run_parts(stand: Stand, names: list[str], keep: Path | None) -> None:
         began = time.monotonic()
         by_name[name](stand)
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
-        if keep is not None:
-            stand.tally.write_json(keep)
 
 
 def prove(stand: Stand) -> None:
@@ -374,7 +381,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="kept while running; goes on from it")
     parser.add_argument("--report", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
@@ -385,9 +392,12 @@ def main() -> None:
         preload()
         specimens = make_specimens(place / "specimens")
         every = kinds(place / "specimens", specimens)
-        stand = Stand(place, specimens, every, options.seed, options.scale, Tally(options.seed))
-        prove(stand)
-        run_parts(stand, [p for p in PARTS if p in options.parts.split(",")], options.json)
+        tally = Tally(options.seed, keep=options.json)
+        tally.read_json()
+        stand = Stand(place, specimens, every, options.seed, options.scale, tally)
+        if not tally.done:
+            prove(stand)
+        run_parts(stand, [p for p in PARTS if p in options.parts.split(",")])
         written(stand.tally, options)
     sys.exit(bool(stand.tally.wrong))
 
