@@ -8,61 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lipsync_own import TIMING, OwnMouth, grid_frames, write_footage
 from synthetic import synthetic_frames, synthetic_info, tone
 
 import lipsync.resync as pipeline
-from align.timing import Span, Timing
 from lipsync.crop import lip_shape
-from lipsync.engines import MouthPatch, Progress, RenderJob, get_renderer
+from lipsync.engines import MouthPatch, get_renderer
 from lipsync.faces import build_track, track_faces
 from lipsync.resync import crop_spec_for, resync
 from lipsync.track import Absence, FaceTrack
-from media.audio import Sound, read_sound
+from media.audio import read_sound
 from media.errors import ArchiveError, EngineMissingError, MediaError, NoFaceError, OutputError
-from media.time import Timecode
 from media.video import FootageInfo, FootageWriter, Frame, painted, probe, read_frames
-
-TIMING = Timing((Span("a", 0.2, 0.5),), (Span("AA", 0.2, 0.5),), 1.0)
-
-
-class OwnMouth:
-    """A renderer that gives every frame its own mouth back, darkened by `shade`."""
-
-    name = "own"
-
-    def __init__(self, shade: float = 1.0) -> None:
-        self.shade = shade
-        self.job: RenderJob | None = None
-        self.asked: list[int] = []
-
-    def prepare(self, job: RenderJob, progress: Progress | None = None) -> None:
-        self.job = job
-
-    def render(
-        self, indices: Sequence[int], crops: np.ndarray, landmarks: np.ndarray
-    ) -> list[MouthPatch]:
-        self.asked += indices
-        dark = (crops * self.shade).astype(np.uint8)
-        # A mouth painted over: lips must differ, skin must not.
-        for picture, points in zip(dark, landmarks, strict=True):
-            x, y = points[[13, 14], :2].mean(0).astype(int)
-            picture[y - 6 : y + 6, x - 20 : x + 20] = (90, 20, 20)
-        return [MouthPatch(c, p[:, :2]) for c, p in zip(dark, landmarks, strict=True)]
-
-
-def grid_frames(data_dir: Path, count: int) -> list[np.ndarray]:
-    clip = sorted((data_dir / "archive_grid_s1").glob("*.mpg"))[0]
-    return [frame.rgb for frame in read_frames(clip, 0, count)]
-
-
-def write_footage(path: Path, pictures: Sequence[np.ndarray], sound: Sound | None = None) -> Path:
-    height, width = pictures[0].shape[:2]
-    start = Timecode.parse("10:00:00:00", synthetic_info("25").rate)
-    info = synthetic_info("25", width, height, start_timecode=start)
-    with FootageWriter(path, info, sound=sound, quality=8) as writer:
-        for i, rgb in enumerate(pictures):
-            writer.write(Frame(i, Fraction(i, 25), rgb))
-    return path
 
 
 @pytest.fixture(scope="module")
