@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,8 @@ class Target:
     int64 [tokens + 2] frames with both ends; `f0` (Hz, 0 unvoiced) and `energy` float32
     [2 n] in 12.5 ms steps; `samples` float32 [600 n] at 24 kHz, at the engine's own
     level. `speech` are the first and last frame of the words; `cost` is how ill the
-    words fitted (mean cost of a step of the warping path).
+    words fitted (mean cost of a step of the warping path). `number` is the clip's among those
+    given.
     """
 
     text: str
@@ -52,6 +53,7 @@ class Target:
     samples: Floats
     speech: tuple[int, int]
     cost: float
+    number: int = 0
 
 
 @functools.cache
@@ -78,7 +80,7 @@ def make_targets(
     for k, clip in enumerate(clips):
         target = _target(clip, synthesizer, voice, f0_limits)
         if target is not None:
-            found.append(target)
+            found.append(replace(target, number=k))
         progress((k + 1) / len(clips))
     if not found:
         return []

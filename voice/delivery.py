@@ -77,12 +77,16 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One measure of two deliveries: `amount` as in the `sentence`, `word` for what is heard."""
+    """One measure of two deliveries: `amount` as in the `sentence`, `word` for what is heard.
+
+    `audible` is the amount from which a listener notices it.
+    """
 
     measure: str
     ours: float
     theirs: float
     amount: float
+    audible: float
     sentence: str
     word: str
 
@@ -238,7 +242,7 @@ def _difference(
     if word != "alike":
         verdict = f"{word} by {abs(amount):.{places}f} {scale}"
     sentence = f"{measure}: {a:.{digits}f} against {b:.{digits}f} {unit}, {verdict}"
-    return Difference(measure, a, b, amount, sentence, word)
+    return Difference(measure, a, b, amount, audible, sentence, word)
 
 
 def describe_delivery(differences: Iterable[Difference]) -> str:

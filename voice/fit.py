@@ -1,14 +1,15 @@
-"""A person's voice from their recordings: fit the 256 numbers that make the engine them.
+"""A person's voice from their recordings: fit the numbers that make the engine them.
 
     from voice.fit import fit_voice
     voice = fit_voice(Path("recordings/"), Path("voices/anna"), person="Anna", consent_id="...")
     print(voice.scores)
 
 The engine's own weights stay as they are. What is learnt is one style: its timbre half
-through the decoder (mel spectrum and speaker encoder), its prosody half on durations,
-pitch and energy of the aligned recordings. Some recordings are held out and never fitted;
-the scores in `voice.toml` come from speaking their words and from a second speaker
-encoder that takes part in no loss.
+through the decoder (mel spectrum and speaker encoder), with a small difference for each layer
+of it; its prosody half on durations, pitch and energy of the aligned recordings, and once
+more for every manner of speaking that the recordings show. Some recordings are held out and
+never fitted; the scores in `voice.toml` come from speaking their words and from a second
+speaker encoder that takes part in no loss.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import copy
 import datetime
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,15 +31,20 @@ from numpy.typing import NDArray
 
 from media.errors import ArchiveError
 from voice import _fit_gradient, _fit_start
-from voice._fit_gradient import Clock, MelLoss, TimbreLoss
+from voice._fit_deliveries import fit_deliveries
+from voice._fit_gradient import Clock, MelLoss, Prepared, Timbre, TimbreLoss
 from voice._fit_person import Measured, Person, ceiling, likeness, listen, measure
 from voice._fit_targets import FRAME_SAMPLES, Target, make_targets
 from voice.archive import CLIP_RATE, Archive, Clip, read_archive
+from voice.deliveries import spoken_groups
 from voice.engines import Synthesizer, get_synthesizer
 from voice.similarity import cosine, ge2e, judge
-from voice.voice import Source, Voice, VoiceScores, WeightsUsed
+from voice.voice import Manner, Source, Voice, VoiceScores, WeightsUsed
 from weights.device import best_device, torch_threads
 from weights.registry import describe
+
+if TYPE_CHECKING:
+    from voice.engines.kokoro_model import KokoroModel
 
 __all__ = ["Effort", "fit_archive", "fit_voice"]
 
@@ -50,6 +57,8 @@ _USED_S = 240.0  # of speech; more makes a fit of this length no better
 _BLENDS = (0.0, 0.5, 1.0)  # how far the prosody goes from the start to the person
 _BLEND_SENTENCES = 2
 _SCORED_SENTENCES = 8
+_COMPARED_SENTENCES = 4  # of the best stock voice
+_MANNER_SENTENCES = 3
 _CHECKED_CLIPS = 4
 _TOP_MARGIN = 0.96  # the loss stops this much below the edge of the recordings' band
 _HIGHEST_HZ = 11_000.0
@@ -144,11 +153,11 @@ def fit_archive(
         report(0.0, "listening to the person")
         measured = listen(archive.clips)
         fit = _Fit(measured, seed, effort or Effort(), starts, report)
-        style, scores = fit.run()
+        fitted = fit.run()
     centroids = {ge2e().name: measured.ge2e, judge().name: measured.judge}
     voice = Voice(
         name=name or person,
-        style=style,
+        style=fitted.style,
         person=person,
         consent_id=consent_id,
         language=language,
@@ -157,11 +166,13 @@ def fit_archive(
             WeightsUsed(w.name, w.sha256, w.licence) for w in (describe(n) for n in _WEIGHTS)
         ),
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        scores=scores,
+        scores=fitted.scores,
         f0_median=measured.f0 if np.isfinite(measured.f0) else 0.0,
         f0_range=measured.f0_range,
         seed=seed,
         embeddings=MappingProxyType(centroids),
+        layers=fitted.layers,
+        manners=fitted.manners,
     )
     voice.save(Path(out_dir))
     report(1.0, "voice saved")
@@ -187,6 +198,14 @@ def _sources(archive: Archive) -> tuple[Source, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    style: Floats
+    layers: Mapping[str, Floats]
+    manners: Mapping[str, Manner]
+    scores: VoiceScores
+
+
 class _Fit:
     """One fit, step by step; `run` does them in order."""
 
@@ -202,8 +221,8 @@ class _Fit:
         self.starts = starts
         self.synthesizer: Synthesizer = get_synthesizer("kokoro")
 
-    def run(self) -> tuple[Floats, VoiceScores]:
-        """(style float32 [256], scores on what was held out)."""
+    def run(self) -> _Fitted:
+        """The voice's numbers, and its scores on what was held out."""
         person = self.person
         known = _fit_start.known_voices(
             self.synthesizer, self.starts, lambda d: self.report(0.02 + 0.08 * d, "stock voices")
@@ -211,9 +230,18 @@ class _Fit:
         start, near = _fit_start.nearest(self.synthesizer, known, person.ge2e, person.f0)
         _log.info("start %s, GE2E %.3f, F0 %.0f Hz", start.voice.name, near, start.f0)
         trained, held = self._targets(start.voice)
-        timbre, prosody = self._gradient(start.voice.style, trained, held)
-        style = self._blended(start.voice.style, timbre, prosody)
-        return style, self._scores(style, known)
+        model = self._model()
+        items, check = (_fit_gradient.prepare(model, part) for part in (trained, held))
+        timbre, prosody = self._gradient(start.voice.style, model, items, check)
+        voice = self._blended(start.voice.style, timbre, prosody)
+        manners = self._manners(voice, model, items)
+        return _Fitted(voice.style, voice.layers, manners, self._scores(voice, known))
+
+    def _model(self) -> KokoroModel:
+        from voice.engines.kokoro_model import load_model
+
+        device = best_device()
+        return load_model(device="cpu" if device == "mps" else device)
 
     def _targets(self, voice: Voice) -> tuple[list[Target], list[Target]]:
         """(targets to fit, targets to check the fit on)."""
@@ -238,16 +266,11 @@ class _Fit:
         return trained, made(self.person.held_out[:_CHECKED_CLIPS], 0.25, 0.05)
 
     def _gradient(
-        self, style: Floats, trained: Sequence[Target], held: Sequence[Target]
-    ) -> tuple[Floats, Floats]:
-        """(timbre [128], prosody [128]) after the gradient fits."""
-        from voice.engines.kokoro_model import load_model
-
+        self, style: Floats, model: KokoroModel, items: list[Prepared], check: list[Prepared]
+    ) -> tuple[Timbre, Floats]:
+        """(timbre, prosody [128]) after the gradient fits."""
         limit = None if self.effort.minutes is None else 60 * self.effort.minutes
         clock, rng = Clock(limit), random.Random(self.seed)
-        device = best_device()
-        model = load_model(device="cpu" if device == "mps" else device)
-        items, check = (_fit_gradient.prepare(model, part) for part in (trained, held))
         prosody = _fit_gradient.fit_prosody(
             model,
             items,
@@ -258,18 +281,18 @@ class _Fit:
             progress=lambda d: self.report(0.30 + 0.10 * d, "learning the manner"),
         )
         half = np.concatenate([style[:128], 0.5 * (style[128:] + prosody)]).astype(np.float32)
-        timbre, before, after = _fit_gradient.fit_timbre(
+        timbre = _fit_gradient.fit_timbre(
             model,
             _fit_gradient.with_said_curves(model, items, half),
             _fit_gradient.with_said_curves(model, check, half),
             style,
-            self._loss(trained).to(model.device),
+            self._loss([item.target for item in items]).to(model.device),
             steps=self.effort.timbre_steps,
             rng=rng,
             clock=clock,
             progress=lambda d: self.report(0.40 + 0.42 * d, "learning the timbre"),
         )
-        _log.info("held-out loss %.3f -> %.3f", before, after)
+        _log.info("held-out loss %.3f -> %.3f", timbre.before, timbre.after)
         return timbre, prosody
 
     def _loss(self, trained: Sequence[Target]) -> TimbreLoss:
@@ -281,29 +304,44 @@ class _Fit:
         """Sentences nobody fitted: the held-out ones, filled up with stock sentences."""
         return [*(clip.text for clip in self.person.held_out), *_SPARE_TEXTS][:count]
 
-    def _blended(self, start: Floats, timbre: Floats, prosody: Floats) -> Floats:
-        """The style whose prosody goes as far from the start as serves likeness and clarity."""
-        found: list[tuple[float, Floats]] = []
+    def _blended(self, start: Floats, timbre: Timbre, prosody: Floats) -> Voice:
+        """The voice whose prosody goes as far from the start as serves likeness and clarity."""
+        found: list[tuple[float, Voice]] = []
         for k, share in enumerate(_BLENDS):
-            half = (1 - share) * start[len(timbre) :] + share * prosody
-            style = np.concatenate([timbre, half]).astype(np.float32)
-            marks = self._marks(style, _BLEND_SENTENCES)
+            half = (1 - share) * start[len(timbre.half) :] + share * prosody
+            style = np.concatenate([timbre.half, half]).astype(np.float32)
+            voice = Voice("fitted", style, layers=timbre.layers)
+            marks = self._marks(voice, _BLEND_SENTENCES)
             _log.info("prosody %.2f: %s", share, marks)
             worth = marks.ge2e - marks.wer - 0.1 * max(0.0, _PLAIN_MOS - marks.dnsmos)
-            found.append((worth, style))
+            found.append((worth, voice))
             self.report(0.82 + 0.03 * (k + 1), "choosing the manner")
         return max(found, key=lambda pair: pair[0])[1]
 
-    def _marks(self, style: Floats, sentences: int) -> Measured:
-        voice = Voice("fitted", style)
+    def _manners(
+        self, voice: Voice, model: KokoroModel, items: list[Prepared]
+    ) -> Mapping[str, Manner]:
+        """The deliveries on the tapes, where there is more than one."""
+        return fit_deliveries(
+            model,
+            items,
+            spoken_groups(self.person.trained),
+            voice,
+            self.synthesizer,
+            self._texts(_MANNER_SENTENCES),
+            seed=self.seed,
+            progress=lambda d: self.report(0.91 + 0.03 * d, "learning the deliveries"),
+        )
+
+    def _marks(self, voice: Voice, sentences: int) -> Measured:
         return measure(voice, self._texts(sentences), self.person, self.synthesizer)
 
-    def _scores(self, style: Floats, known: Sequence[_fit_start.Known]) -> VoiceScores:
+    def _scores(self, voice: Voice, known: Sequence[_fit_start.Known]) -> VoiceScores:
         """The marks for the card: ours, the best stock voice's, the person's own."""
-        marks = self._marks(style, _SCORED_SENTENCES)
-        self.report(0.95, "scoring")
+        marks = self._marks(voice, _SCORED_SENTENCES)
+        self.report(0.97, "scoring")
         nearest = max(known, key=lambda k: cosine(k.judge, self.person.judge))
-        texts = self._texts(_SCORED_SENTENCES)
+        texts = self._texts(_COMPARED_SENTENCES)
         stock = likeness(nearest.voice, texts, self.person, self.synthesizer)
         return VoiceScores(
             similarity=marks.similarity,

@@ -1,0 +1,65 @@
+"""Manners of speaking told apart on sounds whose pitch and pace are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from test_voice_delivery import babble
+
+from media.audio import Sound
+from voice.deliveries import USUAL, distance, spoken_groups
+from voice.delivery import measure_delivery
+
+
+def clip(hz: float, swing: float, pace: float, gain: float = 1.0, tape: str = "a"):
+    sound = babble(hz, swing, pace, 0.3)
+    louder = replace(sound, samples=sound.samples * np.float32(gain))
+    return SimpleNamespace(sound=louder, source=Path(tape))
+
+
+def calm(k: int, **more):
+    return clip(118 + 2 * (k % 3), 1.0, 3.0, **more)
+
+
+def urgent(k: int, **more):
+    return clip(176 + 3 * (k % 3), 3.0, 4.6, **more)
+
+
+def test_two_manners_are_found_and_named_by_what_differs() -> None:
+    clips = [calm(k) if k % 2 else urgent(k) for k in range(12)]
+    groups = spoken_groups(clips)
+    assert len(groups) == 2
+    by_name = {g.name: g for g in groups}
+    high = next(g for name, g in by_name.items() if name.startswith(("higher", "faster")))
+    assert set(high.clips) == {0, 2, 4, 6, 8, 10}
+    assert high.delivery.f0_hz > 1.3 * min(g.delivery.f0_hz for g in groups)
+    assert groups[0].speech_s >= groups[1].speech_s
+
+
+def test_one_manner_is_no_choice() -> None:
+    assert spoken_groups([calm(k) for k in range(10)]) == ()
+
+
+def test_tapes_of_another_gain_are_not_another_manner() -> None:
+    clips = [calm(k, gain=0.25 if k % 2 else 1.0, tape=str(k % 2)) for k in range(10)]
+    assert spoken_groups(clips) == ()
+
+
+def test_too_little_of_a_manner_is_left_with_the_rest() -> None:
+    assert spoken_groups([calm(k) for k in range(9)] + [urgent(0)]) == ()
+
+
+def test_silence_belongs_to_no_group() -> None:
+    silence = SimpleNamespace(sound=Sound(np.zeros(48_000, np.float32), 24_000), source=Path("a"))
+    clips = [silence, *(calm(k) if k % 2 else urgent(k) for k in range(12))]
+    assert all(0 not in g.clips for g in spoken_groups(clips))
+
+
+def test_distance_is_nought_to_itself_and_grows() -> None:
+    a, b, c = (measure_delivery(babble(hz)) for hz in (120, 130, 180))
+    assert distance(a, a) == 0
+    assert 0 < distance(a, b) < distance(a, c)
+    assert USUAL == "usual"
