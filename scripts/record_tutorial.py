@@ -32,7 +32,7 @@ class Recorder:
     """Walks through the page, block by block."""
 
     def __init__(self, folder: Path, begin: str) -> None:
-        self.here = folder
+        self.top = self.here = folder
         self._waiting_for = begin
         venv = Path(sys.executable).parent
         self._environment = {
@@ -99,7 +99,8 @@ class Recorder:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        shown = [line.rstrip() for line in done.stdout.splitlines()]
+        told = done.stdout.replace(f"{self.top}{os.sep}", "")
+        shown = [line.rstrip() for line in told.splitlines()]
         print("\n".join(shown), flush=True)
         return shown[:_LONGEST] + (["..."] if len(shown) > _LONGEST else [])
 
