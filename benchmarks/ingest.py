@@ -66,13 +66,16 @@ def worn(part: np.ndarray, at: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(bad, dtype=np.float32)
 
 
-def run(source: Path, out: Path) -> tuple[float, float]:
-    """(wall seconds, peak megabytes) of `wildline archive`."""
+def run(source: Path, out: Path) -> tuple[float, float, float]:
+    """(wall seconds, processor seconds, peak megabytes) of `wildline archive`."""
     command = [sys.executable, "-m", "studio.cli", "archive", str(source), "-o", str(out)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     subprocess.run(command, check=True, cwd=ROOT, env={**os.environ})
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return time.monotonic() - started, peak
+    wall = time.monotonic() - started
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    return wall, busy, used.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -83,7 +86,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     speech = recordings_in(options.speech)
-    print("tape  | wall s | x real time | peak MB | clips | min used")
+    print("min   | wall s | CPU s | x real time | peak MB | clips | min used")
     for minutes in options.minutes:
         with tempfile.TemporaryDirectory() as scratch:
             folder = options.keep or Path(scratch)
@@ -92,10 +95,10 @@ def main() -> None:
                 for part in tape(speech, 60 * minutes):
                     stream.write(part)
             length = soundfile.info(source).duration
-            wall, peak = run(source, out)
+            wall, busy, peak = run(source, out)
             made = read_dataset(out)
             print(
-                f"{length / 60:5.1f} | {wall:6.0f} | {length / wall:11.1f} | {peak:7.0f} | "
+                f"{length / 60:5.1f} | {wall:6.0f} | {busy:5.0f} | {length / wall:11.1f} | {peak:7.0f} | "
                 f"{len(made.rows):5d} | {made.speech_s / 60:6.1f}"
             )
 

@@ -31,7 +31,7 @@ _MOST_SPECTRA = 512
 _QUIET_SHARE = 0.3
 _SEARCHED_HZ = ((48.5, 51.5), (58.2, 61.8))
 _HARMONICS = 16
-_STANDS_OUT_DB = 10.0
+_STANDS_OUT_DB, _CHANCE_DB = 10.0, 12.0  # the second over the root of the number of spectra
 _LEAST_LINES, _LOW = 2, 6
 _LEAST_DBFS = -84.0
 _NOTCH_HZ = 2.0  # width between the -3 dB points, before the second pass
@@ -95,18 +95,20 @@ class HumMeter:
         power = spectra[:, round(40 / _STEP_HZ) :].sum(axis=1)
         count = max(3, int(_QUIET_SHARE * len(power)))
         quiet = np.median(spectra[np.argsort(power, kind="stable")[:count]], axis=0)
-        found = [_best(quiet.astype(np.float64), low, high) for low, high in _SEARCHED_HZ]
+        # In few spectra any bin may stand out by chance.
+        least = _STANDS_OUT_DB + _CHANCE_DB / float(np.sqrt(min(count, len(spectra))))
+        found = [_best(quiet.astype(np.float64), least, *edges) for edges in _SEARCHED_HZ]
         return max(found, key=lambda hum: (hum.present, len(hum.harmonics), hum.level_dbfs))
 
 
-def _best(power: Doubles, low: float, high: float) -> Hum:
+def _best(power: Doubles, least: float, low: float, high: float) -> Hum:
     """The hum whose fundamental lies in `low`..`high` Hz and has most harmonics that stand out."""
     level = 10 * np.log10(power + 1e-20)
     best, best_worth = Hum(), 0.0
     for fundamental in np.arange(low, high, 0.05):
         rises = [(_rise(level, k * fundamental), k) for k in range(1, _HARMONICS + 1)]
-        lines = tuple(k for rise, k in rises if rise > _STANDS_OUT_DB)
-        worth = sum(min(rise, 40.0) for rise, _ in rises if rise > _STANDS_OUT_DB)
+        lines = tuple(k for rise, k in rises if rise > least)
+        worth = sum(min(rise, 40.0) for rise, _ in rises if rise > least)
         if worth > best_worth:
             at = [round(k * fundamental / _STEP_HZ) for k in lines]
             total = sum(float(power[max(b - 1, 0) : b + 2].max()) for b in at)

@@ -25,8 +25,10 @@ __all__ = ["CONTEXT_S", "Mended", "Plan", "Workshop", "plan_repairs"]
 CONTEXT_S = 1.0
 """Seconds on either side of a clip that go through the repairs with it."""
 _CLICKS_A_MINUTE = 6.0
-_HUM_BELOW_SPEECH_DB = 60.0
+_FEWEST_CLICKS = 3
+_HUM_BELOW_SPEECH_DB = 50.0
 _NOISY_DB = 24.0
+_LEAST_PAUSE_S = 0.4  # without pauses nobody knows how loud the noise is
 _HOPELESS_DB = 0.0  # under so much noise nothing is left of a voice but what the network invents
 
 
@@ -59,10 +61,13 @@ def plan_repairs(facts: Survey, settings: Settings) -> Plan:
     audible = facts.hum.present and (
         facts.hum.level_dbfs > facts.speech_dbfs - _HUM_BELOW_SPEECH_DB
     )
+    clicks = facts.clicks_min * facts.duration_s / 60
+    scratched = facts.clicks_min >= _CLICKS_A_MINUTE and clicks >= _FEWEST_CLICKS
+    noisy = _HOPELESS_DB < facts.snr_db < _NOISY_DB and facts.pause_s >= _LEAST_PAUSE_S
     return Plan(
-        declick=settings.wants("declick", facts.clicks_min >= _CLICKS_A_MINUTE),
+        declick=settings.wants("declick", scratched),
         dehum=bool(facts.hum.harmonics) and settings.wants("dehum", audible),
-        denoise=settings.wants("denoise", _HOPELESS_DB < facts.snr_db < _NOISY_DB),
+        denoise=settings.wants("denoise", noisy),
         hum=facts.hum,
     )
 

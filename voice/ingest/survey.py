@@ -43,7 +43,7 @@ class Survey:
     """`clips` and `short` in seconds; levels in dBFS; `clipped` the share of samples in flat tops.
 
     `room` is None where there is too little speech to hear one; `tonal` says that what is loud
-    is made of tones.
+    is made of tones. `pause_s` is the time in which nobody speaks.
     """
 
     duration_s: float
@@ -57,6 +57,7 @@ class Survey:
     speech_dbfs: float
     room: Room | None
     tonal: bool
+    pause_s: float
 
     @property
     def snr_db(self) -> float:
@@ -85,6 +86,7 @@ def survey(tape: Tape, progress: Callable[[float], None] = lambda _seconds: None
         speech_dbfs=speech,
         room=_room(tape, clips),
         tonal=meters.is_tonal(),
+        pause_s=max(0.0, duration - sum(b - a for a, b in found)),
     )
 
 

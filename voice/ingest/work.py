@@ -157,7 +157,7 @@ def _surveyed(facts: SourceFacts, seen: Survey, plan: Plan) -> SourceFacts:
         noise_dbfs=round(seen.noise_dbfs, 2),
         speech_dbfs=round(seen.speech_dbfs, 2),
         hum_hz=seen.hum.fundamental_hz if seen.hum.present else 0.0,
-        hum_dbfs=round(seen.hum.level_dbfs, 2),
+        hum_dbfs=round(seen.hum.level_dbfs, 2) if seen.hum.present else -120.0,
         clicks_min=round(seen.clicks_min, 2),
         clipped=round(seen.clipped, 7),
         rt60_s=None if seen.room is None else round(seen.room.rt60_s, 3),
