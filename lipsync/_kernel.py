@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 __all__ = ["KernelFit", "fit_kernel"]
 
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 _BLOCK = 512  # rows of the kernel that are worked on at once
@@ -94,7 +95,7 @@ def fit_kernel(
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[:most_centres])
     centres = tuple(s[chosen] for s in streams)
     spans = tuple(_span(c) for c in centres)
-    kernel = np.empty((n, len(chosen)))
+    kernel = np.empty((n, len(chosen)), np.float32)  # the largest array of all: 70 MB
     for i in range(0, n, _BLOCK):
         kernel[i : i + _BLOCK] = _kernel([s[i : i + _BLOCK] for s in streams], centres, spans)
     mean = wanted.mean(0)
@@ -102,7 +103,7 @@ def fit_kernel(
     if len(problem.groups) < 2:
         # Nothing can be held out: a strength that served well, and no honest prediction.
         strength = strengths[len(strengths) // 2]
-        guess = kernel @ problem.weights(strength)
+        guess = _product(kernel, problem.weights(strength))
     else:
         tried = [(problem.held_out(s), s) for s in strengths]
         guess, strength = max(tried, key=lambda t: problem.score(t[0], judged))
@@ -113,7 +114,7 @@ def fit_kernel(
 class _Problem:
     """Normal equations, whole and per group, so that leaving a group out is a subtraction."""
 
-    kernel: Doubles
+    kernel: Floats
     among: Doubles
     target: Doubles
     groups: list[NDArray[np.intp]]
@@ -122,11 +123,19 @@ class _Problem:
 
     @classmethod
     def of(
-        cls, kernel: Doubles, among: Doubles, target: Doubles, folds: NDArray[np.intp]
+        cls, kernel: Floats, among: Floats, target: Doubles, folds: NDArray[np.intp]
     ) -> _Problem:
         groups = [np.flatnonzero(folds == f) for f in np.unique(folds)]
-        grams = [kernel[g].T @ kernel[g] for g in groups]
-        return cls(kernel, among, target, groups, grams, [kernel[g].T @ target[g] for g in groups])
+        width = kernel.shape[1]
+        grams = [np.zeros((width, width)) for _ in groups]
+        rights = [np.zeros((width, target.shape[1])) for _ in groups]
+        for gram, right, group in zip(grams, rights, groups, strict=True):
+            for i in range(0, len(group), _BLOCK):
+                rows = group[i : i + _BLOCK]
+                block = kernel[rows].astype(np.float64)
+                gram += block.T @ block
+                right += block.T @ target[rows]
+        return cls(kernel, among.astype(np.float64), target, groups, grams, rights)
 
     def weights(self, strength: float, without: int | None = None) -> Doubles:
         """Weights of the centres, fitted on all groups but one."""
@@ -140,12 +149,18 @@ class _Problem:
         """Every group predicted by the others."""
         guess = np.zeros_like(self.target)
         for i, group in enumerate(self.groups):
-            guess[group] = self.kernel[group] @ self.weights(strength, without=i)
+            guess[group] = _product(self.kernel[group], self.weights(strength, without=i))
         return guess
 
     def score(self, guess: Doubles, judged: Sequence[int]) -> float:
         """Mean correlation over the columns that count."""
         return float(np.mean([_correlation(guess[:, j], self.target[:, j]) for j in judged]))
+
+
+def _product(kernel: Floats, weights: Doubles) -> Doubles:
+    """kernel @ weights in double precision, some rows at a time."""
+    parts = range(0, len(kernel), _BLOCK)
+    return np.concatenate([kernel[i : i + _BLOCK].astype(np.float64) @ weights for i in parts])
 
 
 def _span(points: Doubles) -> float:

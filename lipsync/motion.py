@@ -361,7 +361,9 @@ def _stack(
     if len(keep) > at_most:
         keep = np.sort(np.random.default_rng(seed).permutation(keep)[:at_most])
     parts = [h.streams(frame[keep[owner[keep] == i]], reach, shift_s) for i, h in enumerate(heard)]
-    streams = [np.concatenate([p[j] for p in parts]) for j in range(len(parts[0]))]
+    streams = parts[0]
+    if len(parts) > 1:
+        streams = [np.concatenate([p[j] for p in parts]) for j in range(len(parts[0]))]
     # Whole blocks of a few seconds are one fold: neighbours in time are nearly copies.
     ends = np.cumsum([0, *(int(np.ceil(len(h.shapes) / h.rate / _BLOCK_S)) for h in heard)])
     rates = np.array([h.rate for h in heard])[owner[keep]]
