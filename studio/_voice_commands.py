@@ -49,6 +49,14 @@ def say(
     takes: Takes = 3,
     seed: Seed = 0,
     speed: Annotated[float, typer.Option("--speed", help="1 is the voice's own pace.")] = 1.0,
+    manner: Annotated[
+        str | None,
+        typer.Option(
+            "--delivery",
+            metavar="NAME",
+            help="Speak as on some of the person's tapes; the voice's card names them.",
+        ),
+    ] = None,
     duration: Duration = None,
     guide: _Guide = None,
     lexicon: Annotated[
@@ -87,6 +95,7 @@ def say(
                 project=project,
                 takes=takes,
                 seed=seed,
+                manner=manner,
                 speed=speed,
                 lexicon=lexicon,
                 slate=slate,
@@ -102,6 +111,7 @@ def say(
                 project=project,
                 takes=takes,
                 seed=seed,
+                manner=manner,
                 speed=speed,
                 duration_s=duration,
                 guide=guide,

@@ -86,6 +86,8 @@ def fit(
             progress=progress,
         )
     show(f"voice {out}: {scores_text(voice.scores)}")
+    for name, manner in voice.manners.items():
+        show(f"--delivery {name}: as on {manner.clips} clips, {manner.speech_s:.0f} s of speech")
 
 
 @app.command()

@@ -187,8 +187,9 @@ class CueSource(_Strict):
 class VariantRule(_Strict):
     """A further version of cues: another delivery, length or language.
 
-    `cues` are the numbers it is made for (none: all). The wording is the cue's own, or
-    that of the sheet's column mapped as `variant.NAME`.
+    `delivery` is one of the manners on the card of the person's voice. `cues` are the numbers it
+    is made for (none: all). The wording is the cue's own, or that of the sheet's column mapped
+    as `variant.NAME`.
     """
 
     cues: tuple[str, ...] = ()
@@ -196,6 +197,7 @@ class VariantRule(_Strict):
     speed: Annotated[float, Field(ge=0.3, le=3)] | None = None
     duration_s: Annotated[float, Field(gt=0)] | None = None
     seed: int | None = None
+    delivery: str | None = None
 
 
 class Production(_Strict):

@@ -17,7 +17,7 @@ import numpy as np
 
 from media.errors import ConsentError, MediaError, OutputError, WeightsError
 from media.files import output_error, sha256_of, user_cache_dir
-from studio._jobs import DELIVERY_RATE, Progress, licences, quiet, speech_span, tools
+from studio._jobs import DELIVERY_RATE, Progress, quiet, speech_span, tools
 from studio._sources import fingerprint
 from studio.credentials import Statement
 from studio.provenance import Disclosure, Papers, delivery, publish, weights_used
@@ -34,14 +34,16 @@ if TYPE_CHECKING:
     from voice.takes import Take
     from voice.voice import Voice
 
-__all__ = ["SayResult", "Slate", "fit", "say", "say_long"]
+__all__ = ["SayResult", "Slate", "fit", "say", "say_long", "voice_folder", "weights_of"]
 
 _STOCK = "stock:"
 _FIT_WEIGHTS = ("kokoro-onnx", "ge2e", "voicefilter-embedder", "whisper-tiny")
 _FIT_DATA = (".toml", ".safetensors")
 _LONGEST_TAIL_S = 1.5
 _BLOCK_S = 15  # of sound that is watermarked at once
-_SPEAK_WEIGHTS = ("kokoro-onnx", "kokoro-vocab", "perth")
+_DEFAULT_ENGINE = "kokoro"
+_MARK_WEIGHTS = ("perth",)
+_SPEAK_WEIGHTS = ("kokoro-onnx", "kokoro-vocab", *_MARK_WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def fit(
     A fit of the same recordings with the same settings is taken from the user's cache.
     Raises `ConsentError`, `ArchiveError` (nothing usable), `OutputError`, `ProvenanceError`.
     """
-    with _folder(out):
+    with voice_folder(out):
         papers = papers or Papers.beside(out)
         record = papers.check(consent, use="voice-fit", person=person, project=project)
         voice = _fitted(recordings, record, seed, progress)
@@ -105,7 +107,7 @@ def fit(
 
 
 @contextmanager
-def _folder(out: Path) -> Iterator[None]:
+def voice_folder(out: Path) -> Iterator[None]:
     """The folder a voice goes to, proved writable before any work; gone again if it stays empty."""
     made = not out.exists()
     try:
@@ -171,6 +173,7 @@ def say(
     project: str | None = None,
     takes: int = 3,
     seed: int = 0,
+    manner: str | None = None,
     speed: float = 1.0,
     duration_s: float | None = None,
     guide: Path | None = None,
@@ -185,9 +188,10 @@ def say(
     """Speak `text` in `voice` (a folder, or "stock:NAME") and deliver the best take as WAV.
 
     The WAV is 48 kHz, 24 bit, with the `slate` in its bext and iXML, watermarked and signed; its
-    words, phones and scores are beside it as JSON. `text` may carry directions. `guide` is a
-    performance to follow, `match` a scene to lay the line into (`match_only` names the parts:
-    spectrum, room, noise, level). With `keep_takes` the others lie beside it as `NAME.take-2.wav`.
+    words, phones and scores are beside it as JSON. `text` may carry directions. `manner` is one
+    of the voice's deliveries, `guide` a performance to follow, `match` a scene to lay the line
+    into (`match_only` names the parts: spectrum, room, noise, level). With `keep_takes` the
+    others lie beside it as `NAME.take-2.wav`.
     A fitted voice needs its person's consent, a stock voice is nobody's.
     Raises `ConsentError`, `TextError` (nothing to speak), `WeightsError` (no such voice),
     `AlignError` (a guide of another sentence).
@@ -199,6 +203,7 @@ def say(
     with delivery(out, papers) as stage:
         plain = _plain(text)
         chosen, record = _permitted_voice(voice, plain, consent, project, papers)
+        chosen = chosen.delivered(manner) if manner else chosen
         surroundings = _surroundings(match, match_only)
         performance = _performance(guide)
         spoken = speak(
@@ -228,6 +233,7 @@ def say_long(
     project: str | None = None,
     takes: int = 1,
     seed: int = 0,
+    manner: str | None = None,
     speed: float = 1.0,
     lexicon: Path | None = None,
     slate: Slate | None = None,
@@ -246,6 +252,7 @@ def say_long(
     with delivery(out, papers) as stage:
         plain = _plain(text)
         chosen, record = _permitted_voice(voice, plain, consent, project, papers)
+        chosen = chosen.delivered(manner) if manner else chosen
         pieces = say_pieces(
             text,
             chosen,
@@ -450,7 +457,7 @@ class _Job:
 
     def _publish(self, target: Path, take: Take) -> None:
         statement = _line_statement(target, take, self.voice, self.record, self.used)
-        said = _line_disclosure(take, self.record, self.project, self.slate)
+        said = _line_disclosure(take, self.voice, self.record, self.project, self.slate)
         publish(
             self.stage, target, statement, said, self.papers, [target.with_suffix(".json").name]
         )
@@ -517,15 +524,23 @@ def _line_statement(
         "engine": take.engine,
         "seed": take.seed,
         "text": take.text,
-        "weights": weights_used(_SPEAK_WEIGHTS),
+        "weights": weights_of(voice),
         "recordings": [{"file": s.file, "sha256": s.sha256} for s in voice.sources],
         **{name: {"file": path.name, "sha256": sha256_of(path)} for name, path in used},
     }
     return Statement("line", out.name, record.id if record else None, (), facts)
 
 
+def weights_of(voice: Voice) -> list[dict[str, str]]:
+    """What the line was spoken with: Kokoro, or the weights on the voice's own card."""
+    if voice.engine == _DEFAULT_ENGINE:
+        return weights_used(_SPEAK_WEIGHTS)
+    own = [{"name": w.name, "licence": w.licence, "sha256": w.sha256} for w in voice.weights]
+    return [*own, *weights_used(_MARK_WEIGHTS)]
+
+
 def _line_disclosure(
-    take: Take, record: Consent | None, project: str | None, slate: Slate
+    take: Take, voice: Voice, record: Consent | None, project: str | None, slate: Slate
 ) -> Disclosure:
     first, last = speech_span(take.timing)
     timecode_in, timecode_out = f"{first:.3f} s", f"{last:.3f} s"
@@ -539,6 +554,6 @@ def _line_disclosure(
         timecode_in=timecode_in,
         timecode_out=timecode_out,
         tools=tools(take.engine),
-        weights=licences(_SPEAK_WEIGHTS),
+        weights=[f"{w['name']} ({w['licence']})" for w in weights_of(voice)],
         extra={"seed": take.seed, "engine": take.engine},
     )

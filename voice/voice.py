@@ -154,14 +154,15 @@ class Voice:
         return self.name.startswith(_STOCK)
 
     def delivered(self, manner: str) -> Voice:
-        """This voice speaking in one of its `manners`. Raises `WeightsError` when it has none so
-        named.
+        """This voice speaking in one of its `manners`; its name says so.
+
+        Raises `WeightsError` when it has none of that name.
         """
         if manner not in self.manners:
             known = ", ".join(self.manners) or "none: too little speech, or all of one manner"
             raise WeightsError(f"voice '{self.name}' has no delivery '{manner}'; it has: {known}")
         style = np.concatenate([self.style[:-PROSODY_SIZE], self.manners[manner].prosody])
-        return replace(self, style=style)
+        return replace(self, name=f"{self.name}, {manner}", style=style)
 
     def save(self, folder: Path) -> None:
         """Write card and numbers into `folder`, made when absent; each file whole or not at all.

@@ -34,7 +34,7 @@ _LIPS = ("mediapipe-face-mesh", "perth")
 _VERSION: Mapping[str, int] = {
     "voice": 1,
     "faces": 1,
-    "takes": 1,
+    "takes": 2,
     "timing": 1,
     "match": 1,
     "shot": 1,
@@ -179,6 +179,7 @@ class Planner:
                 "takes": self.production.delivery.takes,
                 "seed": self._seed(number) if seed is None else seed,
                 "speed": cue.speed,
+                "delivery": cue.delivery,
                 "duration_s": cue.duration_s,
                 "room_s": cue.length_s,
                 "squeeze": self.production.delivery.squeeze,

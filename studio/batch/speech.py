@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from media.errors import NoSoundError, NoSpeechError
 from studio._jobs import DELIVERY_RATE, speech_span
 from studio.batch.bench import Bench
+from studio.speaking import weights_of
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -67,6 +68,8 @@ def make_takes(bench: Bench, folder: Path) -> Mapping[str, Any]:
     from voice.takes import save_take
 
     text, voice = str(bench.setting("text")), bench.voice()
+    if manner := str(bench.setting("delivery")):
+        voice = voice.delivered(manner)
     papers = bench.papers(folder)
     record = bench.permit(
         papers, "voice-say", text, language=voice.language, needed=not bench.is_stock()
@@ -83,6 +86,7 @@ def make_takes(bench: Bench, folder: Path) -> Mapping[str, Any]:
         "voice": voice.name,
         "consent": record.id if record else None,
         "sources": [{"file": s.file, "sha256": s.sha256} for s in voice.sources],
+        "weights": weights_of(voice),
     }
     papers.ledger.append("line.takes", **facts, project=bench.production.project_name, takes=rows)
     return {**facts, "takes": rows}

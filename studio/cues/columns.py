@@ -32,6 +32,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "priority": ("priority", "prio"),
     "notes": ("notes", "note", "comments", "comment", "remarks"),
     "take": ("take", "take #", "take choice", "chosen take"),
+    "delivery": ("delivery", "manner"),
 }
 _NEEDED = ("character", "dialogue")
 _VARIANT = "variant."
@@ -200,6 +201,7 @@ class _RowReader:
             priority=self._text(row, "priority"),
             notes=self._text(row, "notes"),
             take=self._text(row, "take"),
+            delivery=self._text(row, "delivery"),
             variants=tuple(self._variants(row)),
             where=f"{self.file}:{row.number}",
         )

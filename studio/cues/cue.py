@@ -24,6 +24,7 @@ class Variant:
     speed: float | None = None
     duration_s: float | None = None
     seed: int | None = None
+    delivery: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Cue:
     """One line. `start` and `end` (exclusive) are None for a wild line, recorded to no picture.
 
     `on_screen` is None where the sheet does not say. `take` is what the sheet notes as chosen.
-    `variant` names the version that this is, "" for the main one; `where` is file and row.
+    `variant` names the version that this is, "" for the main one; `delivery` is one of the
+    voice's manners, "" for its usual one; `where` is file and row.
     """
 
     number: str
@@ -50,6 +52,7 @@ class Cue:
     variants: tuple[Variant, ...] = ()
     variant: str = ""
     language: str = ""
+    delivery: str = ""
     speed: float = 1.0
     duration_s: float | None = None
     seed: int | None = None
@@ -86,6 +89,7 @@ class Cue:
             variant=variant.name,
             dialogue=self.dialogue if variant.dialogue is None else variant.dialogue,
             language=variant.language or self.language,
+            delivery=self.delivery if variant.delivery is None else variant.delivery,
             speed=self.speed if variant.speed is None else variant.speed,
             duration_s=self.duration_s if variant.duration_s is None else variant.duration_s,
             seed=self.seed if variant.seed is None else variant.seed,

@@ -126,6 +126,7 @@ def _with_rules(cue: Cue, rules: dict[str, VariantRule]) -> Cue:
             rule.speed,
             rule.duration_s,
             rule.seed,
+            rule.delivery,
         )
     return replace(cue, variants=tuple(named.values()))
 

@@ -260,3 +260,20 @@ def test_names_of_files_are_safe(text: str) -> None:
     assert not name.startswith(".")
     assert "/" not in name
     assert name.isascii()
+
+
+def test_a_cue_and_a_variant_may_each_ask_for_a_delivery(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "a.csv",
+        "Cue #,Character,Dialogue,Delivery\n1,Mara,We go.,flatter\n2,Mara,We stay.,\n",
+    )
+    rules = {"urgent": {"delivery": "higher-faster"}, "slow": {"speed": 0.8}}
+    cues = read_cues(production_at(tmp_path, "a.csv", variants=rules)).cues
+    found = {cue.id: cue.delivery for cue in cues}
+    assert (found["1"], found["1.slow"], found["1.urgent"]) == (
+        "flatter",
+        "flatter",
+        "higher-faster",
+    )
+    assert (found["2"], found["2.slow"], found["2.urgent"]) == ("", "", "higher-faster")
