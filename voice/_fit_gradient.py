@@ -40,7 +40,7 @@ __all__ = [
 
 Floats = NDArray[np.float32]
 
-LAYER_RATE = 0.01
+LAYER_RATE = 0.012
 """How fast the layers leave the common style; faster is nearer to the person and less clear."""
 _RATE = 24_000
 _TIMBRE = 128  # numbers 0..127 are timbre, the rest prosody
@@ -125,7 +125,7 @@ class TimbreLoss(nn.Module):
     """What the timbre fit minimises for one segment: mel distance plus speaker distance."""
 
     def __init__(
-        self, mel: MelLoss, encoder: Ge2e, centroid: Floats, top_hz: float, weight: float = 2.0
+        self, mel: MelLoss, encoder: Ge2e, centroid: Floats, top_hz: float, weight: float = 3.5
     ) -> None:
         super().__init__()
         self.mel, self.encoder, self.weight = mel, encoder, weight

@@ -83,8 +83,8 @@ class Effort:
     limit that cuts them short makes it depend on the machine.
     """
 
-    timbre_steps: int = 80
-    prosody_steps: int = 80
+    timbre_steps: int = 90
+    prosody_steps: int = 60
     minutes: float | None = None
 
 
