@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-from studio.provenance import weights_used
 
 if TYPE_CHECKING:
     from align.timing import Timing
 
-__all__ = ["DELIVERY_RATE", "Progress", "licences", "quiet", "speech_span", "tools"]
+__all__ = ["DELIVERY_RATE", "Progress", "quiet", "speech_span", "tools"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and how much there is (or None)."""
@@ -35,8 +33,3 @@ def tools(*engines: str) -> list[str]:
     from importlib.metadata import version
 
     return [f"Wildline {version('wildline')}", *engines]
-
-
-def licences(names: Sequence[str]) -> list[str]:
-    """Registered weights, each with its licence: "perth (MIT)"."""
-    return [f"{w['name']} ({w['licence']})" for w in weights_used(names)]

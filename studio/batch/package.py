@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from media.files import atomic_path, sha256_of
-from studio._jobs import licences, tools
+from studio._jobs import tools
 from studio.batch.bench import Bench
 from studio.batch.once import PENDING, SHEET
 from studio.batch.speech import LINE, TIMING, speech_values
 from studio.batch.states import write_json
 from studio.credentials import Statement, sidecar_of
-from studio.provenance import Disclosure, publish, weights_used
+from studio.provenance import Disclosure, publish
 
 if TYPE_CHECKING:
     from media.audio import Sound
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["lay_out", "make_check", "make_package"]
 
-_SPEAK_WEIGHTS = ("kokoro-onnx", "kokoro-vocab", "perth")
 _LIPS = ("closure_rate", "silence_shut", "offset_ms")
 
 
@@ -195,7 +194,7 @@ def _statement(
         "engine": take["engine"],
         "seed": take["seed"],
         "text": takes["text"],
-        "weights": weights_used(_SPEAK_WEIGHTS),
+        "weights": takes["weights"],
         "recordings": takes["sources"],
     }
     return Statement("line", wav.name, record.id if record else None, (), facts)
@@ -210,7 +209,7 @@ def _disclosure(bench: Bench, take: Mapping[str, Any], takes: Mapping[str, Any])
         timecode_in="" if cue.start is None else str(cue.start),
         timecode_out="" if cue.end is None else str(cue.end),
         tools=tools(str(take["engine"])),
-        weights=licences(_SPEAK_WEIGHTS),
+        weights=[f"{w['name']} ({w['licence']})" for w in takes["weights"]],
         extra={"seed": take["seed"], "engine": take["engine"]},
         cue=cue.id,
     )

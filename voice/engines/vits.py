@@ -156,7 +156,8 @@ def load_vits(found: Checkpoint, device: str = "cpu") -> _Model:
     config.model_args.init_discriminator = False
     state = read_state(found.weights, "vits")
     try:
-        net = Vits(config)
+        with dice(0):  # first weights are drawn, and replaced at once
+            net = Vits(config)
     except (AssertionError, ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
         raise _unfit(found, error) from error
     try:

@@ -225,9 +225,10 @@ def load_xtts(found: Checkpoint, device: str = "cpu") -> _Model:
         n: t for n, t in state.items() if not n.startswith(("gpt.gpt_inference.", "gpt.gpt.wte"))
     }
     try:
-        net = Xtts(config)
-        net.tokenizer = _tokenizer(found.folder)
-        net.init_models()
+        with dice(0):  # first weights are drawn, and replaced at once
+            net = Xtts(config)
+            net.tokenizer = _tokenizer(found.folder)
+            net.init_models()
         net.load_state_dict(kept, strict=True)
     except (RuntimeError, ValueError, TypeError, AssertionError, AttributeError) as error:
         said = " ".join(str(error).split())[:160]

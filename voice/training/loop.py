@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -274,13 +274,16 @@ def _tamed(folder: Path, readers: Sequence[ModuleType], seed: int) -> Iterator[N
     import torch
     import trainer.io
     import trainer.trainer
+    from TTS.tts.datasets import dataset
 
     home, disk = trainer.trainer, trainer.io
+    without_bars = SimpleNamespace(tqdm=lambda rows, *_, **__: rows)
     swaps: list[tuple[ModuleType, str, Any]] = [
         (home, "get_experiment_folder_path", lambda *_: folder),
         (home, "get_git_branch", lambda: ""),
         (home, "remove_experiment_folder", lambda _: None),
         (disk, "save_fsspec", _save_whole),
+        (dataset, "tqdm", without_bars),
         *((reader, "load_audio", _load_audio) for reader in readers),
     ]
     environment = {n: os.environ.get(n) for n in ("CUDA_DEVICE_ORDER", "PYTHONHASHSEED")}
