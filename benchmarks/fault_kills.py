@@ -262,8 +262,9 @@ def _repeated(
     done = 0
     while done <= count:
         moment = None if done == count else rng.uniform(0.0, length)
+        older = {p.name for p in folder.glob(".*")}  # of runs that were killed before
         ended = forked(arguments, folder, kill_after_s=moment)
-        faults = faults_of(ended, folder, names)
+        faults = faults_of(ended, folder, names | older)
         if moment is None and ended.code != 0:
             faults.append(("lost", f"exit {ended.code} in the end: {ended.error[-200:]}"))
         tally.add(kind, f"{done} after {moment} s", ended, faults)

@@ -314,13 +314,13 @@ def kills(stand: Stand) -> None:
 
     every: tuple[tuple[str, int, Callable[[int, random.Random], None]], ...] = (
         ("ledger", 30, lambda n, r: fatal.ledger_kills(n, place, r, tally)),
-        ("consent", 36, lambda n, r: fatal.consent_kills(n, place, r, tally)),
+        ("consent", 40, lambda n, r: fatal.consent_kills(n, place, r, tally)),
         ("fit", 36, lambda n, r: fatal.fit_kills(n, place, r, tally, stand.specimens)),
         ("here", 100, lambda n, r: fatal.batch_kills(n, place, r, tally, "here")),
-        ("pool", 8, lambda n, r: fatal.batch_kills(n, place, r, tally, "pool")),
+        ("pool", 6, lambda n, r: fatal.batch_kills(n, place, r, tally, "pool")),
         ("worker", 4, lambda n, r: fatal.worker_kills(n, place, r, tally)),
-        ("resync", 8, lambda n, r: fatal.resync_kills(n, place, r, tally, stand.specimens)),
-        ("real", 4, lambda n, r: fatal.batch_kills(n, place, r, tally, "real")),
+        ("resync", 5, lambda n, r: fatal.resync_kills(n, place, r, tally, stand.specimens)),
+        ("real", 3, lambda n, r: fatal.batch_kills(n, place, r, tally, "real")),
     )
     for name, count, kill in every:
         for _ in tally.turns(f"kill {name}", 1):

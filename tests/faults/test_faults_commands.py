@@ -78,7 +78,7 @@ def test_odd_names_and_places(
 ) -> None:
     del warm
     chosen = [t for t in tricks(specimens) if "align" not in t.arguments or "-o" in t.arguments]
-    for trial in random.Random(7).sample(chosen, 16):
+    for trial in random.Random(7).sample(chosen, 12):
         if trial.name != "output is the source":  # needs a film
             trial.begin(fresh())
             _check(trial, run_folder)
@@ -163,7 +163,7 @@ def test_every_call_to_the_disk_may_fail(
     forked(arguments, fresh(), before=Shim(run_folder.parent, 0, 0, report).install)
     total = int(report.read_text().split()[0])
     assert total > 5
-    for at in sorted(rng.sample(range(1, total + 1), min(8, total))):
+    for at in sorted(rng.sample(range(1, total + 1), min(6, total))):
         number = rng.choice(sorted(ERRORS.values()))
         run = fresh()
         ended = forked(arguments, run, before=Shim(run.parent, at, number, report).install)
@@ -182,9 +182,9 @@ def test_killed_at_random_moments_nothing_is_lost(
     del warm
     place, rng, tally = run_folder.parent, random.Random(3), Tally(3)
     ledger_kills(3, place, rng, tally)
-    consent_kills(4, place, rng, tally)
-    fit_kills(3, place, rng, tally, specimens)
-    batch_kills(4, place, rng, tally, "here")
+    consent_kills(3, place, rng, tally)
+    fit_kills(2, place, rng, tally, specimens)
+    batch_kills(2, place, rng, tally, "here")
     assert not tally.wrong
 
 

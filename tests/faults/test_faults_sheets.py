@@ -86,7 +86,7 @@ def test_the_whole_sheets_are_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_damage_is_a_problem_never_a_crash(name: str, data: st.DataObject) -> None:
     sheet = read(name, spliced(WHOLE[name], data))
@@ -189,7 +189,7 @@ def test_a_workbook_of_millions_of_cells_is_not_unpacked(monkeypatch: pytest.Mon
 TOML = 'title = "T"\nrate = "24000/1001"\n[people.mara]\nname = "Mara Voss"\nvoice = "stock:mara"\n'
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_a_damaged_production_is_refused_in_one_line(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

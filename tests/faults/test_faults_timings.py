@@ -38,7 +38,7 @@ def timings(draw: st.DrawFn) -> Timing:
 @pytest.mark.parametrize(
     "form", ["textgrid", "textgrid-short", "json", "ctm", "mfa", "srt-words", "vtt"]
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(timing=timings())
 def test_words_come_back_to_the_millisecond(
     form: str, timing: Timing, tmp_path_factory: pytest.TempPathFactory
@@ -53,7 +53,7 @@ def test_words_come_back_to_the_millisecond(
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_damage_is_refused_or_read_never_a_crash(
     form: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
