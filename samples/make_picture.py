@@ -87,12 +87,12 @@ def main() -> None:
     """Write the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("demo", type=Path, help="The folder that `make demo` wrote.")
+    parser.add_argument("--film", type=Path, default=SAMPLES / "presenter.mp4")
     parser.add_argument("--out", type=Path, default=TARGET)
     given = parser.parse_args()
-    film = SAMPLES / "presenter.mp4"
     line = given.demo / "presenter-redub.line.json"
-    wanted = moments(line, float(probe(film).rate.value))
-    drawn = sheet(film, given.demo / "presenter-redub.mp4", wanted)
+    wanted = moments(line, float(probe(given.film).rate.value))
+    drawn = sheet(given.film, given.demo / "presenter-redub.mp4", wanted)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     drawn.quantize(256, dither=1).save(given.out, optimize=True)
     print(f"{given.out}: {drawn.width}x{drawn.height}, {given.out.stat().st_size / 1e3:.0f} kB")
