@@ -97,10 +97,8 @@ def main() -> None:
             length = soundfile.info(source).duration
             wall, busy, peak = run(source, out)
             made = read_dataset(out)
-            print(
-                f"{length / 60:5.1f} | {wall:6.0f} | {busy:5.0f} | {length / wall:11.1f} | {peak:7.0f} | "
-                f"{len(made.rows):5d} | {made.speech_s / 60:6.1f}"
-            )
+            speed = f"{wall:6.0f} | {busy:5.0f} | {length / wall:11.1f} | {peak:7.0f}"
+            print(f"{length / 60:5.1f} | {speed} | {len(made.rows):5d} | {made.speech_s / 60:6.1f}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from media.errors import ArchiveError, MediaError
 from voice import archive as room
 from voice._sidecar import Transcripts, divide
 from voice.archive import CLIP_RATE, Clip, read_archive, speech_regions
+from voice.ingest.cutting import LONGEST_REGION_S, LONGEST_S
+from voice.ingest.survey import at_full_scale
 
 LINES = (
     "The committee will meet again on Thursday afternoon to discuss the new budget.",
@@ -161,9 +163,9 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_clipping_drops_and_grades() -> None:
     time = np.arange(3 * CLIP_RATE) / CLIP_RATE
     wave = np.sin(2 * np.pi * 150 * time).astype(np.float32)
-    assert room._at_full_scale(np.clip(3 * wave, -1, 1)).mean() > 0.5
-    assert room._at_full_scale(0.9 * wave).mean() < 2e-3
-    assert not room._at_full_scale(0.3 * np.clip(3 * wave, -1, 1)).any()
+    assert at_full_scale(np.clip(3 * wave, -1, 1), 1.0).mean() > 0.5
+    assert at_full_scale(0.9 * wave, 0.9).mean() < 2e-3
+    assert not at_full_scale(0.3 * np.clip(3 * wave, -1, 1), 0.3).any()
 
 
 def a_clip(**changes: object) -> Clip:
@@ -217,7 +219,7 @@ def test_cuts_keep_order_length_and_speech() -> None:
         spans, lost = room._cuts(given, duration, Path("a.wav"))
         assert all(0 <= a < b <= duration for a, b in spans)
         assert all(b <= c + 1e-9 for (_, b), (c, _) in pairwise(spans))
-        assert all(b - a <= room.LONGEST_S + 0.31 for a, b in spans)
+        assert all(b - a <= LONGEST_S + 0.31 for a, b in spans)
         for start, end in given:  # every region lies in one clip or is accounted for
             middle = (start + end) / 2
             inside = sum(a <= middle <= b for a, b in spans)
@@ -228,7 +230,7 @@ def test_cuts_keep_order_length_and_speech() -> None:
 def test_long_speech_is_divided(spoken: list[Sound]) -> None:
     joined = Sound(np.concatenate([s.samples[2000:-4500] for s in spoken] * 2), CLIP_RATE)
     found = speech_regions(joined)
-    assert max(b - a for a, b in found) <= room._LONGEST_REGION_S + 1e-6
+    assert max(b - a for a, b in found) <= LONGEST_REGION_S + 1e-6
     assert sum(b - a for a, b in found) > 0.8 * float(joined.duration_s)
 
 

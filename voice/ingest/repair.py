@@ -13,12 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import TracebackType
 
+import numpy as np
+
 from media.audio import Sound
-from voice.ingest.clicks import declick
+from voice.ingest.clicks import count_clicks, declick
 from voice.ingest.denoise import Denoiser
 from voice.ingest.hum import Hum, remove_hum
 from voice.ingest.settings import Settings
-from voice.ingest.survey import Survey
+from voice.ingest.survey import Survey, frame_power
 
 __all__ = ["CONTEXT_S", "Mended", "Plan", "Workshop", "plan_repairs"]
 
@@ -28,18 +30,20 @@ _CLICKS_A_MINUTE = 6.0
 _FEWEST_CLICKS = 3
 _HUM_BELOW_SPEECH_DB = 50.0
 _NOISY_DB = 24.0
+_CLEAN_DB = 27.0  # a clip of a noisy tape that needs no cleaning
 _LEAST_PAUSE_S = 0.4  # without pauses nobody knows how loud the noise is
 _HOPELESS_DB = 0.0  # under so much noise nothing is left of a voice but what the network invents
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The repairs to be made on every clip of one recording."""
+    """The repairs to be made on the clips of one recording; `by_need`: on those that need them."""
 
     declick: bool = False
     dehum: bool = False
     denoise: bool = False
     hum: Hum = field(default_factory=Hum)
+    by_need: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,6 +73,7 @@ def plan_repairs(facts: Survey, settings: Settings) -> Plan:
         dehum=bool(facts.hum.harmonics) and settings.wants("dehum", audible),
         denoise=settings.wants("denoise", noisy),
         hum=facts.hum,
+        by_need=settings.repair == "auto",
     )
 
 
@@ -95,13 +100,22 @@ class Workshop:
         """The repaired sound, as long as before."""
         done: list[str] = []
         clicks = 0
-        if self.plan.declick:
+        if self.plan.declick and not (self.plan.by_need and not count_clicks(sound)):
             sound, clicks = declick(sound)
             done += ["declick"] if clicks else []
         if self.plan.dehum:
             sound = remove_hum(sound, self.plan.hum)
             done.append("dehum")
-        if self._denoiser is not None:
+        if self._denoiser is not None and not (self.plan.by_need and _is_clean(sound)):
             sound = self._denoiser.clean(sound)
             done.append("denoise")
         return Mended(sound, tuple(done), clicks)
+
+
+def _is_clean(sound: Sound) -> bool:
+    """Whether this stretch, whatever its tape is like, has its pauses far below its speech."""
+    power = frame_power(sound.samples, sound.rate)
+    if not len(power):
+        return True
+    floor = float(np.percentile(power, 5)) + 1e-12
+    return bool(10 * np.log10(float(power.mean()) / floor + 1e-12) > _CLEAN_DB)

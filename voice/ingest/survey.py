@@ -23,7 +23,7 @@ from voice.ingest.hum import Hum, HumMeter
 from voice.ingest.tapes import Tape
 from voice.reverberation import Room, measure_room
 
-__all__ = ["Survey", "at_full_scale", "floor_and_speech", "survey"]
+__all__ = ["Survey", "at_full_scale", "floor_and_speech", "frame_power", "survey"]
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
