@@ -2,15 +2,16 @@
 
     make docs        # or: sphinx-build -W -b html docs out/docs
 
-Nothing is fetched: no inventories of other projects, no fonts, no scripts. `-t narrative` leaves
-the reference out, which needs every package imported.
+Nothing is fetched: no inventories of other projects, no fonts, no scripts.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ author = "The makers of Wildline"
 copyright = "The makers of Wildline, Apache-2.0"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
-if globals()["tags"].has("narrative"):  # Sphinx puts it there
-    exclude_patterns.append("api/*")
 
 html_theme = "furo"
 html_title = "Wildline"
@@ -37,9 +36,11 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # NEUTRAL, not all that it holds
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True}
 
+_AUTOMODULE = re.compile(r"^\.\. automodule:: (\S+)$", re.MULTILINE)
 _CODE = re.compile(r"``[^`]+``|`[^`]+`")
 _MARKUP = re.compile(r"([\\*|])")
 _REFERENCE = re.compile(r"(?<=\w)_(?=\W|$)")
@@ -115,14 +116,29 @@ def _unlisted(found: set[str], index: str) -> str:
     return f"\n```{{toctree}}\n:caption: Further\n\n{listed}\n```\n" if rest else ""
 
 
+def members(name: str) -> str:
+    """The directives for all that a module exports, whether imported already or on first use."""
+    module = import_module(name)
+    exported = list(module.__all__)
+    below = {m.name for m in iter_modules(getattr(module, "__path__", []))}
+    plain = [n for n in exported if n not in below and not n.isupper()]
+    out = [f".. automodule:: {name}", f"   :members: {', '.join(plain)}"]
+    for n in exported:
+        if n in below:  # a function called like the module it lives in
+            out += ["", f".. autofunction:: {name}.{n}.{n}"]
+        elif n.isupper():
+            out += ["", f".. autodata:: {name}.{n}", "   :no-value:"]
+    return "\n".join(out)
+
+
 def _source(app: Sphinx, page: str, source: list[str]) -> None:
     """What the pages cannot know when they are written."""
     if page == "index":
         source[0] += _unlisted(app.env.found_docs, source[0])
-        if app.tags.has("narrative"):
-            source[0] = source[0].replace("\napi/index\n", "\n")
     elif page == "commands":
         source[0] += "\n" + commands()
+    elif page.startswith("api/"):
+        source[0] = _AUTOMODULE.sub(lambda found: members(found[1]), source[0])
 
 
 def setup(app: Sphinx) -> None:
