@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from media.errors import AlignError, ArchiveError, MediaError
+from media.errors import AlignError, ArchiveError, MediaError, OutputError
 from media.files import sha256_of
 
 if TYPE_CHECKING:
     from align.timing import Timing
     from media.audio import Sound
 
-__all__ = ["files_in", "fingerprint", "footage_in", "line_timing", "read_text", "writable"]
+__all__ = [
+    "files_in",
+    "fingerprint",
+    "footage_in",
+    "keep_inputs",
+    "line_timing",
+    "read_text",
+    "writable",
+]
 
 _FOOTAGE = frozenset(
     [".mp4", ".mov", ".m4v", ".mkv", ".mxf", ".avi", ".mpg", ".mpeg", ".webm", ".mts", ".ts"]
@@ -58,6 +66,13 @@ def fingerprint(
     hashes = sorted((p.name, sha256_of(p)) for p in wanted)
     content = json.dumps([hashes, dict(settings)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def keep_inputs(out: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse an output that would replace one of its own inputs. Raises `OutputError`."""
+    for path in inputs:
+        if path is not None and path.exists() and out.exists() and out.samefile(path):
+            raise OutputError(f"'{out}' is also an input; give the result another name")
 
 
 def line_timing(path: Path, sound: Sound, text: str | None, timing: Path | None) -> Timing:

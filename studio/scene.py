@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from media.errors import MediaError, OutputError, TextError
 from media.files import sha256_of, user_cache_dir
 from studio._jobs import DELIVERY_RATE, Progress, quiet, speech_span, tools
-from studio._sources import footage_in, line_timing
+from studio._sources import footage_in, keep_inputs, line_timing
 from studio.credentials import Ingredient, Statement
 from studio.provenance import Disclosure, Papers, delivery, publish, weights_used
 
@@ -101,6 +101,7 @@ def resync(
 
     papers = papers or Papers.beside(out)
     target = delivered_name(out, deliver)
+    keep_inputs(target, (footage, sound, timing, *archive))
     with delivery(target, papers) as stage:
         record = papers.check(consent, use="face-alter", person=person, project=project)
         same_person(engine, record)

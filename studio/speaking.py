@@ -18,7 +18,7 @@ import numpy as np
 from media.errors import ConsentError, MediaError, OutputError, WeightsError
 from media.files import output_error, sha256_of, user_cache_dir
 from studio._jobs import DELIVERY_RATE, Progress, quiet, speech_span, tools
-from studio._sources import fingerprint
+from studio._sources import fingerprint, keep_inputs
 from studio.credentials import Statement
 from studio.provenance import Disclosure, Papers, delivery, publish, weights_used
 
@@ -200,6 +200,7 @@ def say(
 
     _only_wav(out)
     papers = papers or Papers.beside(out)
+    keep_inputs(out, (guide, match, lexicon))
     with delivery(out, papers) as stage:
         plain = _plain(text)
         chosen, record = _permitted_voice(voice, plain, consent, project, papers)

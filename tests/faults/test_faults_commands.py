@@ -107,6 +107,21 @@ def test_a_device_is_never_replaced_by_an_output(
     assert Path("/dev/null").is_char_device()
 
 
+@pytest.mark.parametrize("command", ["resync", "say"])
+def test_an_output_never_replaces_its_own_source(
+    refused: Refused, run_folder: Path, specimens: dict[str, Path], command: str
+) -> None:
+    scene = run_folder / "scene.wav"
+    scene.write_bytes(specimens["wav"].read_bytes())
+    (run_folder / "link.wav").hardlink_to(scene)
+    arguments = {
+        "resync": ("resync", "scene.wav", specimens["wav"], "-o", "./link.wav"),
+        "say": ("say", "Yes.", "--voice", "stock:mara", "--guide", "scene.wav", "-o", "./link.wav"),
+    }[command]
+    assert "also an input" in refused(*arguments)
+    assert scene.read_bytes() == specimens["wav"].read_bytes()
+
+
 def test_an_output_that_cannot_be_printed(answered: Answered) -> None:
     def full() -> None:
         os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
