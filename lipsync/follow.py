@@ -20,8 +20,8 @@ _CANDIDATES = 4
 _HOLD = 0.12  # how far a face may leave the middle of its window, in face sizes
 _ACQUAINTED = 12  # frames after which a likeness is trusted to call others strangers
 _CENSUS = 48  # frames between counts of the faces in the picture ...
-_CENSUS_IN_COMPANY = 12  # ... and while there are several
-_LOOK_AGAIN = 4  # frames between looks at who it is, while others are near
+_CENSUS_IN_COMPANY = 24  # ... and while there are several
+_LOOK_AGAIN = 5  # frames between looks at who it is, while others are near
 _SMALLEST_COUNTED, _SUREST = 24.0, 0.6  # pixels and score of a face that is counted
 _NEARER = 0.5  # how much more alike another face must be
 _OTHER = 1.0  # likeness distance beyond the usual at which it may be someone else
@@ -198,12 +198,15 @@ class FaceFollower:
             last = self._last_seen
             self._velocity = (0.6 * (now.x - last.x), 0.6 * (now.y - last.y))
         self._last_seen = now
-        if self._missing or self._who is None or self._who.seen < 50 or self._who.seen % 10 == 0:
-            likeness = Likeness.of(points, rgb)
-            self._who = likeness if self._who is None else self._who.joined(likeness)
+        self._missing, missed = 0, self._missing
+        if self._who is None:
+            self._who = Likeness.of(points, rgb)
+            return
+        seen = self._who.seen
+        if missed or seen < _ACQUAINTED or seen % (4 if seen < 50 else 10) == 0:
+            self._who = self._who.joined(Likeness.of(points, rgb))
         else:
-            self._who = replace(self._who, seen=self._who.seen + 1)
-        self._missing = 0
+            self._who = replace(self._who, seen=seen + 1)
 
     def close(self) -> None:
         """Free the models."""

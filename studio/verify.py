@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from media.errors import NoSoundError, ProvenanceError
+from media.errors import MediaError, NoSoundError, ProvenanceError
 from studio import ledger as ledgers
 
 if TYPE_CHECKING:
@@ -142,17 +142,21 @@ class Findings:
 def examine(path: Path, ledger: Path | None = None) -> Findings:
     """Read credentials, watermark and (given, or beside the file) ledger.
 
-    Raises `MediaError` when the file is missing or is neither sound nor picture.
+    Raises `MediaError` when the file is missing or is neither sound nor picture nor signed beside.
     """
     from media.audio import read_sound
     from media.files import sha256_of
-    from studio.credentials import read_credentials
+    from studio.credentials import read_credentials, sidecar_of
     from studio.watermark import detect
 
     digest = sha256_of(path)
     try:
         mark = detect(read_sound(path))
     except NoSoundError:
+        mark = None
+    except MediaError:
+        if not sidecar_of(path).is_file():  # such as the signed list of a sequence of stills
+            raise
         mark = None
     credentials = read_credentials(path)
     beside = path.parent / ledgers.DEFAULT_NAME
