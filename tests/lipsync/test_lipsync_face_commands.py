@@ -19,8 +19,8 @@ from studio._lipsync_commands import engine_spec
 from studio.cli import run
 from studio.consent import Consent, Document, RightsHolder, load_consent, save_consent
 
-SAID = talk(6.0, seed=1)
-MARKS = talking_marks(SAID, 150)
+SAID = talk(3.0, seed=1)
+MARKS = talking_marks(SAID, 75)
 
 
 def consent(folder: Path, *uses: str, person: str = "Anna Example") -> Path:
