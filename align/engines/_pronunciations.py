@@ -29,13 +29,14 @@ def _dictionary() -> dict[str, tuple[str, ...]]:
 
 
 def pronunciations(script: Script) -> list[tuple[str, ...]]:
-    """For every word its pronunciations, phones joined by spaces, the script's own first."""
+    """For every word its pronunciations, phones joined by spaces, the script's own first.
+
+    A word of the user's lexicon is said as that has it and no other way.
+    """
     known = _dictionary()
-    return [
-        tuple(
-            dict.fromkeys(
-                (" ".join(map(without_stress, w.phones)), *known.get(w.spoken.lower(), ()))
-            )
-        )
-        for w in script.words
-    ]
+    found = []
+    for word in script.words:
+        own = " ".join(map(without_stress, word.phones))
+        others = () if word.given else known.get(word.spoken.lower(), ())
+        found.append(tuple(dict.fromkeys((own, *others))))
+    return found

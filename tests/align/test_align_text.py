@@ -322,3 +322,14 @@ def test_nothing_under_the_gpl_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_word_of_the_users_lexicon_is_said_in_no_other_way() -> None:
+    from align.engines._pronunciations import pronunciations
+
+    line = "the route is read"
+    usual = pronunciations(speakable(line))
+    given = pronunciations(speakable(line, {"route": "R AW1 T"}))
+    assert {"R UW T", "R AW T"} <= set(usual[1])
+    assert given[1] == ("R AW T",)
+    assert given[3] == usual[3]
