@@ -118,9 +118,7 @@ def test_the_wanted_clips_are_there_with_their_words(made: Path, box: Path) -> N
 def test_everything_else_fell_out_with_its_reason(made: Path) -> None:
     reasons = dropped(made)
     assert reasons["reel one.wav"][0].startswith("another speaker")
-    assert reasons["telephone.wav"] == ["the same recording twice: also reel one.wav at 0.9 s"] or (
-        reasons["telephone.wav"][0].startswith("the same recording twice: also reel one.wav")
-    )
+    assert reasons["telephone.wav"][0].startswith("the same recording twice: also reel one.wav")
     assert reasons["organ again.wav"] == ["music or tones only: nobody speaks in it"]
     assert reasons["organ.wav"] == ["the same file twice: also organ again.wav"]
     assert reasons["hot.wav"] == ["clipped beyond repair"]
@@ -273,4 +271,5 @@ def test_the_command(made: Path, box: Path, capsys: pytest.CaptureFixture[str]) 
     assert "3 clips" in capsys.readouterr().out
     assert run(["archive", str(box), "-o", str(made), "--repair", "polish"]) == 2
     assert "no repair" in capsys.readouterr().err
-    assert json.loads((next((made / ".ingest").iterdir()) / "facts.json").read_text("utf-8"))
+    kept = list((made / ".ingest").iterdir())
+    assert all(json.loads((folder / "facts.json").read_text("utf-8")) for folder in kept)

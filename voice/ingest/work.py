@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from align.recognise import LANGUAGE, Heard, hear
 from media.audio import Sound, resample, write_wav
-from media.errors import NoSpeechError
+from media.errors import NoSpeechError, OutputError
+from media.files import output_error
 from voice._sidecar import Given
 from voice.ingest.cutting import SHORTEST_S
 from voice.ingest.duplicates import contour
@@ -117,24 +118,42 @@ def ingest(
     """
     draft = folder.with_name(f".draft-{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    try:
+        draft.mkdir(parents=True)
+        _work(path, name, draft, settings, given, progress)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.replace(folder)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    found = stored(folder)
+    if found is None:
+        raise OutputError(f"what was written to '{folder}' is gone or damaged; check the disk")
+    return found
+
+
+def _work(
+    path: Path,
+    name: str,
+    draft: Path,
+    settings: Settings,
+    given: Given | None,
+    progress: Callable[[float, float], None],
+) -> None:
+    """Everything that is known of a recording, and its clips, into the folder `draft`."""
     tape = open_tape(path)
     facts = _facts(tape, name)
     done: list[_Done] = []
     if tape.is_silent:
         facts = replace(facts, reason="silent")
     else:
-        seen = survey(tape, lambda seconds: progress(seconds / 4, seconds))
+        seen = survey(tape, lambda seconds: progress(seconds / 4, 0.0))
         facts = _surveyed(facts, seen, plan := plan_repairs(seen, settings))
         if not facts.reason:
             done = _clips(tape, seen, plan, settings, draft, progress)
             facts = replace(facts, clips=_worded(done, facts, seen, given, settings))
     _store(draft, facts, done)
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.replace(folder)
-    found = stored(folder)
-    assert found is not None  # it was written a line ago
-    return found
 
 
 def _facts(tape: Tape, name: str) -> SourceFacts:
@@ -188,7 +207,8 @@ def _clips(
             waiting.append(lanes[k % count].submit(job))
             if len(waiting) > _AHEAD * _LANES:
                 done.append(waiting.popleft().result())
-                progress(seen.duration_s / 4 + 0.75 * seen.clips[len(done) - 1][1], 0.0)
+                at = seen.clips[len(done) - 1][1]
+                progress(seen.duration_s / 4 + 0.75 * at, seen.duration_s)
         done += [future.result() for future in waiting]
     progress(seen.duration_s, seen.duration_s)
     return done
