@@ -32,7 +32,7 @@ TEXTS = (
     "It rained all day.",
     "He sold 12 horses.",
 )
-SMALL = dataclasses.replace(PRESETS["tiny"], log_steps=1, epoch_steps=2)
+SMALL = dataclasses.replace(PRESETS["tiny"], log_steps=1, epoch_steps=2, evaluates=True)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,9 @@ def test_the_run_keeps_its_logs_and_nothing_else(first) -> None:
     out, _ = first
     run = out / "training"
     assert list(run.glob("events.out.tfevents.*"))
-    assert "STEP" in (run / "trainer_0_log.txt").read_text()
+    log = (run / "trainer_0_log.txt").read_text()
+    assert "GLOBAL_STEP" in log
+    assert "EVALUATION" in log  # of the held-out clip, after an epoch of two steps
     assert [p.name for p in run.glob("*.pth")] == ["checkpoint_2.pth"]
     assert not [p for p in run.iterdir() if p.is_dir() and p.name != "clips"]
     assert not list(run.glob("*.py"))
