@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ import torchaudio.functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from voice._fit_progress import Unfinished
 from voice._fit_targets import FRAME_SAMPLES, Target
 from voice.engines.kokoro_model import Encoded, KokoroModel, expand
 from voice.similarity import ENCODER_RATE, Ge2e
@@ -40,6 +42,7 @@ __all__ = [
 
 Floats = NDArray[np.float32]
 
+NOTHING_KEPT = Unfinished(None, "")
 LAYER_RATE = 0.012
 """How fast the layers leave the common style; faster is nearer to the person and less clear."""
 _RATE = 24_000
@@ -49,6 +52,7 @@ _CONTEXT = 4  # frames of silence seen around the words
 _RESOLUTIONS = ((2048, 300, 80), (1024, 256, 64), (512, 128, 40))  # n_fft, hop, mels
 _AMPLITUDE_FLOOR = 1e-3
 _VOICED_HZ = 10.0
+_KEPT_EVERY = 15  # steps, some 20 s of two processors
 _AVERAGED = 0.5  # the share of steps, from the end, that the mean runs over
 
 
@@ -198,23 +202,73 @@ def with_said_curves(
     return added
 
 
-class _Averaged:
-    """Mean of the iterates after the first `1 - _AVERAGED` of the steps."""
+class _Descent:
+    """Adam on a few tensors with a rate that rises and falls, and the mean of the late iterates.
 
-    def __init__(self, value: Tensor, steps: int) -> None:
-        self._from = int(steps * (1 - _AVERAGED))
-        self._sum = torch.zeros_like(value)
-        self._count = 0
-        self._last = value.detach().clone()
+    `wanted` are (start, peak learning rate). Its state goes to and from arrays, so that a fit
+    which was broken off goes on as if it had not been.
+    """
 
-    def add(self, step: int, value: Tensor) -> None:
-        self._last = value.detach().clone()
-        if step >= self._from:
-            self._sum += self._last
-            self._count += 1
+    def __init__(self, wanted: Sequence[tuple[Tensor, float]], steps: int) -> None:
+        self.values = [start.detach().clone().requires_grad_(True) for start, _ in wanted]
+        self._peaks = [peak for _, peak in wanted]
+        self._steps = steps
+        self._averaged_from = int(steps * (1 - _AVERAGED))
+        self._sums = [torch.zeros_like(value) for value in self.values]
+        self._optimiser = torch.optim.Adam([{"params": [v]} for v in self.values])
+        self.done = 0
 
-    def mean(self) -> Tensor:
-        return self._sum / self._count if self._count else self._last
+    def step(self, loss: Tensor) -> None:
+        """Go down the gradient of `loss`."""
+        for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
+            group["lr"] = _rate_at(self.done, self._steps, peak)
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        if self.done >= self._averaged_from:
+            for total, value in zip(self._sums, self.values, strict=True):
+                total += value.detach()
+        self.done += 1
+
+    def means(self) -> list[Tensor]:
+        """The means of the late iterates; the last iterates when there are none."""
+        count = self.done - self._averaged_from
+        if count <= 0:
+            return [value.detach() for value in self.values]
+        return [total / count for total in self._sums]
+
+    def arrays(self, rng: random.Random) -> dict[str, NDArray[Any]]:
+        """Where the descent is, the dice included."""
+        version, numbers, spare = rng.getstate()
+        found: dict[str, NDArray[Any]] = {
+            "done": np.array(self.done),
+            "dice": np.array([version, *numbers], np.int64),
+            "spare": np.array(math.nan if spare is None else spare),
+        }
+        for i, value in enumerate(self.values):
+            found[f"value.{i}"], found[f"sum.{i}"] = _array(value), _array(self._sums[i])
+            for name, part in self._optimiser.state[value].items():
+                found[f"adam.{i}.{name}"] = _array(torch.as_tensor(part))
+        return found
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], rng: random.Random) -> None:
+        """Go on from what `arrays` gave."""
+        self.done = int(arrays["done"])
+        version, *numbers = (int(n) for n in arrays["dice"])
+        spare = float(arrays["spare"])
+        rng.setstate((version, tuple(numbers), None if math.isnan(spare) else spare))
+        for i, value in enumerate(self.values):
+            with torch.no_grad():
+                value.copy_(torch.from_numpy(arrays[f"value.{i}"]))
+                self._sums[i].copy_(torch.from_numpy(arrays[f"sum.{i}"]))
+            prefix = f"adam.{i}."
+            self._optimiser.state[value] = {
+                name.removeprefix(prefix): torch.from_numpy(part).to(
+                    "cpu" if name.endswith(".step") else value.device
+                )
+                for name, part in arrays.items()
+                if name.startswith(prefix)
+            }
 
 
 def _rate_at(step: int, steps: int, peak: float) -> float:
@@ -241,22 +295,13 @@ def fit_prosody(
     energy.
     """
     whole = torch.from_numpy(style.copy())[None].to(model.device)
-    prosody = whole[:, _TIMBRE:].clone().requires_grad_(True)
-    optimiser = torch.optim.Adam([prosody], lr=peak_rate)
-    average = _Averaged(prosody, steps)
-    for step in range(steps):
-        if clock.over(0.3):
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = _rate_at(step, steps, peak_rate)
+    descent = _Descent([(whole[:, _TIMBRE:], peak_rate)], steps)
+    (prosody,) = descent.values
+    while descent.done < steps and not clock.over(0.3):
         item = rng.choice(prepared)
-        full = torch.cat((whole[:, :_TIMBRE], prosody), dim=1)
-        optimiser.zero_grad()
-        _prosody_loss(model, item, full).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        average.add(step, prosody)
-        progress((step + 1) / steps)
-    return np.asarray(average.mean()[0].cpu().numpy(), dtype=np.float32)
+        descent.step(_prosody_loss(model, item, torch.cat((whole[:, :_TIMBRE], prosody), dim=1)))
+        progress(descent.done / steps)
+    return _array(descent.means()[0][0])
 
 
 def _prosody_loss(model: KokoroModel, item: Prepared, style: Tensor) -> Tensor:
@@ -294,6 +339,7 @@ def fit_timbre(
     progress: Callable[[float], None],
     peak_rate: float = 0.02,
     layer_rate: float = LAYER_RATE,
+    kept: Unfinished = NOTHING_KEPT,
 ) -> Timbre:
     """The timbre that makes the decoder sound like the clips.
 
@@ -303,34 +349,27 @@ def fit_timbre(
     arXiv:1904.03189). Every step speaks 1.6 s of one clip with its own lengths; pitch and
     energy are the clip's own and, every other time, those the model itself says, since with
     those the voice will speak. When the loss on `held_out` did not fall, the start is returned.
+    `kept` is where the descent leaves its state, and goes on from.
     """
     whole = torch.from_numpy(style.copy())[None].to(model.device)
     rest = whole[:, _TIMBRE:]
-    timbre = whole[:, :_TIMBRE].clone().requires_grad_(True)
-    count = len(_sounding(model))
-    shifts = torch.zeros(count, _TIMBRE, device=model.device, requires_grad=True)
-    peaks = ((timbre, peak_rate), (shifts, layer_rate))
-    optimiser = torch.optim.Adam([{"params": [p], "peak": peak} for p, peak in peaks], lr=peak_rate)
-    averages = [_Averaged(p, steps) for p, _ in peaks]
+    shifts = torch.zeros(len(_sounding(model)), _TIMBRE, device=model.device)
+    descent = _Descent([(whole[:, :_TIMBRE], peak_rate), (shifts, layer_rate)], steps)
+    timbre, shifts = descent.values
     checked = held_out or prepared[:3]
     before = _held_out_loss(model, checked, whole, loss)
-    for step in range(steps):
-        if clock.over(0.85):
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = _rate_at(step, steps, group["peak"])
+    if (reached := kept.read("timbre")) is not None:
+        descent.restore(reached, rng)
+    while descent.done < steps and not clock.over(0.85):
         item = rng.choice(prepared)
-        optimiser.zero_grad()
         model.set_layers(_extras(model, shifts))
-        mel, speaker = _segment_loss(
-            model, item, torch.cat((timbre, rest), dim=1), loss, _first(item, rng), step % 2 == 1
-        )
-        (mel + loss.weight * speaker).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        for average, (parameter, _) in zip(averages, peaks, strict=True):
-            average.add(step, parameter)
-        progress((step + 1) / steps)
-    half, shift = (average.mean().detach() for average in averages)
+        full, said = torch.cat((timbre, rest), dim=1), descent.done % 2 == 1
+        mel, speaker = _segment_loss(model, item, full, loss, _first(item, rng), said)
+        descent.step(mel + loss.weight * speaker)
+        if descent.done % _KEPT_EVERY == 0:
+            kept.keep("timbre", descent.arrays(rng))
+        progress(descent.done / steps)
+    half, shift = descent.means()
     extras = _extras(model, shift)
     model.set_layers(extras)
     after = _held_out_loss(model, checked, torch.cat((half, rest), dim=1), loss)

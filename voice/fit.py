@@ -34,6 +34,7 @@ from voice import _fit_gradient, _fit_start
 from voice._fit_deliveries import fit_deliveries
 from voice._fit_gradient import Clock, MelLoss, Prepared, Timbre, TimbreLoss
 from voice._fit_person import Measured, Person, ceiling, likeness, listen, measure
+from voice._fit_progress import Unfinished, fingerprint
 from voice._fit_targets import FRAME_SAMPLES, Target, make_targets
 from voice.archive import CLIP_RATE, Archive, Clip, read_archive
 from voice.deliveries import spoken_groups
@@ -107,7 +108,8 @@ def fit_voice(
     `progress` is called with a fraction 0..1 and what is being done. `minutes` limits the
     time of the gradient steps (see `Effort`). `starts` are the voices to begin from (every
     stock voice by default); a near one is worth more than many steps. The same recordings
-    and seed give the same voice on the same device.
+    and seed give the same voice on the same device, also when the fit was broken off and
+    begun again: it goes on from what `out_dir`/.unfinished kept.
 
     Raises `MediaError` when there are no recordings, `ArchiveError` when they hold too
     little usable speech, and `OutputError` when `out_dir` cannot be written.
@@ -152,8 +154,11 @@ def fit_archive(
     with _threads(torch_threads()):
         report(0.0, "listening to the person")
         measured = listen(archive.clips)
-        fit = _Fit(measured, seed, effort or Effort(), starts, report)
-        fitted = fit.run()
+        wanted = effort or Effort()
+        names = None if starts is None else tuple(v.name for v in starts)
+        mark = fingerprint(archive.clips, seed, wanted, names, _WEIGHTS)
+        kept = Unfinished(Path(out_dir), mark)
+        fitted = _Fit(measured, seed, wanted, starts, report, kept).run()
     centroids = {ge2e().name: measured.ge2e, judge().name: measured.judge}
     voice = Voice(
         name=name or person,
@@ -175,6 +180,7 @@ def fit_archive(
         manners=fitted.manners,
     )
     voice.save(Path(out_dir))
+    kept.discard()
     report(1.0, "voice saved")
     return voice
 
@@ -216,9 +222,10 @@ class _Fit:
         effort: Effort,
         starts: Sequence[Voice] | None,
         report: Progress,
+        kept: Unfinished,
     ) -> None:
         self.person, self.seed, self.effort, self.report = person, seed, effort, report
-        self.starts = starts
+        self.starts, self.kept = starts, kept
         self.synthesizer: Synthesizer = get_synthesizer("kokoro")
 
     def run(self) -> _Fitted:
@@ -248,38 +255,47 @@ class _Fit:
         pitch = self.person.f0
         limits = (max(50.0, 0.5 * pitch), min(600.0, 2.2 * pitch))
 
-        def made(clips: Sequence[Clip], first: float, share: float) -> list[Target]:
-            return make_targets(
+        def made(stage: str, clips: Sequence[Clip], first: float, share: float) -> list[Target]:
+            if (known := self.kept.targets(stage)) is not None:
+                return known
+            found = make_targets(
                 clips,
                 self.synthesizer,
                 voice,
                 f0_limits=limits if np.isfinite(pitch) else (60.0, 500.0),
                 progress=lambda d: self.report(first + share * d, "aligning the words"),
             )
+            self.kept.keep_targets(stage, found)
+            return found
 
-        trained = made(self.person.trained, 0.10, 0.15)
+        trained = made("trained", self.person.trained, 0.10, 0.15)
         if not trained:
             raise ArchiveError(
                 "the words of these recordings do not fit their sound; correct the transcripts "
                 "beside them, or remove those so that the speech is recognised"
             )
-        return trained, made(self.person.held_out[:_CHECKED_CLIPS], 0.25, 0.05)
+        return trained, made("held-out", self.person.held_out[:_CHECKED_CLIPS], 0.25, 0.05)
 
     def _gradient(
         self, style: Floats, model: KokoroModel, items: list[Prepared], check: list[Prepared]
     ) -> tuple[Timbre, Floats]:
         """(timbre, prosody [128]) after the gradient fits."""
         limit = None if self.effort.minutes is None else 60 * self.effort.minutes
-        clock, rng = Clock(limit), random.Random(self.seed)
-        prosody = _fit_gradient.fit_prosody(
-            model,
-            items,
-            style,
-            steps=self.effort.prosody_steps,
-            rng=rng,
-            clock=clock,
-            progress=lambda d: self.report(0.30 + 0.10 * d, "learning the manner"),
-        )
+        clock = Clock(limit)
+        reached = self.kept.read("prosody")
+        if reached is None:
+            found = _fit_gradient.fit_prosody(
+                model,
+                items,
+                style,
+                steps=self.effort.prosody_steps,
+                rng=random.Random(self.seed),
+                clock=clock,
+                progress=lambda d: self.report(0.30 + 0.10 * d, "learning the manner"),
+            )
+            reached = {"prosody": found}
+            self.kept.keep("prosody", reached)
+        prosody = reached["prosody"]
         half = np.concatenate([style[:128], 0.5 * (style[128:] + prosody)]).astype(np.float32)
         timbre = _fit_gradient.fit_timbre(
             model,
@@ -288,8 +304,9 @@ class _Fit:
             style,
             self._loss([item.target for item in items]).to(model.device),
             steps=self.effort.timbre_steps,
-            rng=rng,
+            rng=random.Random(self.seed + 1),
             clock=clock,
+            kept=self.kept,
             progress=lambda d: self.report(0.40 + 0.42 * d, "learning the timbre"),
         )
         _log.info("held-out loss %.3f -> %.3f", timbre.before, timbre.after)

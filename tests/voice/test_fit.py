@@ -295,6 +295,7 @@ def test_a_small_fit_moves_towards_the_person(
     assert scores.wer is not None
     assert scores.wer < 0.3
     again = load_voice(tmp_path / "voice")
+    assert not (tmp_path / "voice" / ".unfinished").exists()
     assert again.scores.similarity == pytest.approx(scores.similarity, abs=1e-4)
     assert [s.file for s in again.sources] == [c.source.name for c in clips]
     assert {w.name for w in again.weights} == {"kokoro-onnx", "ge2e", "voicefilter-embedder"}
