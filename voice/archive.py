@@ -154,8 +154,9 @@ def read_archive(
     fell out.
     """
     report = progress or (lambda _fraction, _what: None)
-    if isinstance(recordings, Path) and is_dataset(recordings):
-        return _enough(_from_dataset(recordings, limit_s), recordings, report)
+    given = [recordings] if isinstance(recordings, Path) else list(recordings)
+    if len(given) == 1 and is_dataset(given[0]):
+        return _enough(_from_dataset(given[0], limit_s), recordings, report)
     paths = recordings_in(recordings)
     clips: list[Clip] = []
     dropped: list[Dropped] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from media.errors import ArchiveError
 from voice._sidecar import Given, Transcripts
 from voice.ingest.duplicates import Performances, contour
 from voice.ingest.grading import Marks, grade, unfit
+from voice.ingest.settings import Settings
 from voice.ingest.speakers import VoicePrint, choose_speaker
 from voice.ingest.words import agreement, word_clips
 
@@ -235,3 +237,20 @@ def test_what_cannot_be_used_says_why() -> None:
     assert "above the noise" in str(unfit(marks(snr_db=2.0)))
     assert "not clear" in str(unfit(marks(confidence=0.1)))
     assert "length" in str(unfit(marks(text="Hi.")))
+
+
+def test_another_language_is_told_by_the_whole_recording() -> None:
+    from voice.ingest.facts import ClipFacts
+    from voice.ingest.work import _another_language
+
+    unclear = "the words are not clear (mumbled, noisy, or another language than English)"
+    clips = [
+        ClipFacts(k, k + 1, origin="recognised", snr_db=30.0, reason=unclear if k else "")
+        for k in range(4)
+    ]
+    found = [c.reason for c in _another_language(clips, Settings())]
+    assert found[0] == ""
+    assert all(reason.startswith("another language than English") for reason in found[1:])
+    noisy = [replace(c, snr_db=8.0) for c in clips]
+    assert [c.reason for c in _another_language(noisy, Settings())][1] == unclear
+    assert [c.reason for c in _another_language(clips, Settings(language="fr"))][1] == unclear

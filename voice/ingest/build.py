@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from align.recognise import LANGUAGE
 from media.audio import read_sound
 from media.errors import ArchiveError, MediaError, OutputError
 from media.files import output_error, sha256_of
@@ -312,7 +313,7 @@ def _row(candidate: _Candidate, alike: float, name: str, settings: Settings) -> 
         grade=letter,
         reasons="; ".join(reasons),
         text=clip.text,
-        spoken=" ".join(_spoken(clip.text)) or clip.text,
+        spoken=_spoken(clip.text, settings.language),
         source=facts.file,
         source_sha256=facts.sha256,
         source_rate=facts.rate,
@@ -334,17 +335,19 @@ def _row(candidate: _Candidate, alike: float, name: str, settings: Settings) -> 
     )
 
 
-def _spoken(text: str) -> list[str]:
-    """The text as it is spoken, with its punctuation: figures and abbreviations written out."""
+def _spoken(text: str, language: str) -> str:
+    """English as it is spoken, with its punctuation: figures and abbreviations written out."""
     from align.normalise import normalise
 
+    if language != LANGUAGE:
+        return text
     words: list[str] = []
     for piece in normalise(text).pieces:
         if piece.kind == "punct" and words and piece.text in ",.;:!?…":
             words[-1] += piece.text
         elif piece.kind != "punct":
             words.append(" ".join(piece.text) if piece.kind == "letters" else piece.text)
-    return words
+    return " ".join(words) or text
 
 
 def _files(candidate: _Candidate) -> tuple[Path, Path | None]:

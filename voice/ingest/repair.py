@@ -70,7 +70,7 @@ def plan_repairs(facts: Survey, settings: Settings) -> Plan:
     noisy = _HOPELESS_DB < facts.snr_db < _NOISY_DB and facts.pause_s >= _LEAST_PAUSE_S
     return Plan(
         declick=settings.wants("declick", scratched),
-        dehum=bool(facts.hum.harmonics) and settings.wants("dehum", audible),
+        dehum=facts.hum.present and settings.wants("dehum", audible),
         denoise=settings.wants("denoise", noisy),
         hum=facts.hum,
         by_need=settings.repair == "auto",
