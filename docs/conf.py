@@ -120,6 +120,7 @@ def members(name: str) -> str:
     """The directives for all that a module exports, whether imported already or on first use."""
     module = import_module(name)
     exported = list(module.__all__)
+    vars(module).setdefault("__dir__", lambda: exported)  # autodoc sees what `dir` names
     below = {m.name for m in iter_modules(getattr(module, "__path__", []))}
     plain = [n for n in exported if n not in below and not n.isupper()]
     out = [f".. automodule:: {name}", f"   :members: {', '.join(plain)}"]
