@@ -145,7 +145,7 @@ def again(frames: Sequence[Pixels], like: FaceTrack) -> FaceTrack:
 
 def part(track: FaceTrack, first: int, last: int) -> FaceTrack:
     """Frames first..last of a track."""
-    names = ("landmarks", "reason", "shot", "pose", "scale", "times")
+    names = ("landmarks", "reason", "shot", "pose", "scale", "times", "doubt")
     return replace(track, **{n: getattr(track, n)[first:last] for n in names})
 
 

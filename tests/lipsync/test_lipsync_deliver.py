@@ -27,7 +27,7 @@ from media.reader import probe, read_pictures
 from media.time import Timecode
 from media.video import FootageWriter
 
-FRAMES = 14
+FRAMES = 6
 
 
 @pytest.fixture(scope="module")

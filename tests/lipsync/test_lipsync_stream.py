@@ -205,7 +205,7 @@ def test_a_track_that_ends_early_passes_frames_through(
         track,
         **{
             n: getattr(track, n)[:10]
-            for n in ("landmarks", "reason", "shot", "pose", "scale", "times")
+            for n in ("landmarks", "reason", "shot", "pose", "scale", "times", "doubt")
         },
     )
     done = run(model.stream(R25, (SIDE, SIDE), track=short), frames[:14])
