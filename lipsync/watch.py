@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync.detect import Box, Seen
+from lipsync.fitness import YAW_LIMIT
 from lipsync.regions import OUTER_LIPS
 from lipsync.track import Doubt
 
@@ -149,6 +150,8 @@ def doubts(
             continue
         result[frames[_blurred(notes.focus[frames], rate)]] = Doubt.BLURRED
         share = foreign_share(notes.colours[frames], landmarks[frames], angles[frames])
+        # Beyond the limit the cheek hides the lips itself; such frames are unfit anyway.
+        share[np.abs(angles[frames, 0]) > YAW_LIMIT] = 0.0
         covered = _widened(_held(share), max(1, round(_COVERED_ROOM_S * rate)))
         result[frames[covered]] = Doubt.COVERED
     return result
