@@ -29,7 +29,7 @@ _BY_HANDLE = ("write", "read", "pread", "fsync", "ftruncate")
 class Shim:
     """Fails the `fail_at`-th (from 1; 0: none) boundary call under `folder` with `number`.
 
-    With `lasting` all later calls that write fail as well, as on a disk that stays full.
+    With `lasting` all later writes fail as well, as on a disk that stays full.
     `report` gets the count, and what failed, when the command ends.
     """
 
@@ -78,7 +78,7 @@ class Shim:
     def _met(self, name: str, path: Any) -> None:
         self.calls += 1
         after = self.lasting and self.fail_at and self.calls > self.fail_at
-        if self.calls == self.fail_at or (after and name in ("write", "fsync", "open")):
+        if self.calls == self.fail_at or (after and name in ("write", "fsync")):
             self.failed = self.failed or name
             where = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else None
             raise OSError(self.number, os.strerror(self.number), where)
@@ -86,7 +86,8 @@ class Shim:
     def _by_path(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(path: Any = ".", *arguments: Any, **named: Any) -> Any:
             if self._mine(path):
-                self._met(name, path)
+                folder = name == "open" and Path(path).is_dir()  # to look into it, or tidy up
+                self._met("scandir" if folder else name, path)
             return real(path, *arguments, **named)
 
         return call

@@ -332,14 +332,11 @@ def fit_kills(
     consent = ("--consent", str(specimens["consent.toml"]), "--person", "Mara Voss")
     arguments = ["fit", "recordings", "-o", "out", *consent]
     names = {"recordings", "out"}
-    length = 1.0
+    length = forked(arguments, folder, before=_light_fit).seconds
     for number in range(count + 1):
-        moment = None if number == count else rng.uniform(0.0, length)
-        arguments[-1] = "Mara Voss"
+        moment = None if number == count else rng.uniform(0.0, 1.1 * length)
         seeded = [*arguments, "--seed", str(number)]  # another voice every time
         ended = forked(seeded, folder, before=_light_fit, kill_after_s=moment)
-        if not ended.killed:
-            length = 0.5 * (length + 1.3 * ended.seconds)
         faults = faults_of(ended, folder, names)
         if moment is None and ended.code != 0:
             faults.append(("lost", f"exit {ended.code} in the end: {ended.error[-200:]}"))

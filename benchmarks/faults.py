@@ -256,11 +256,11 @@ def _read_only(stand: Stand, disk: Path) -> None:
 
 def boundaries(stand: Stand) -> None:
     """Every call to the disk fails once; the costly commands at some of them."""
-    quick = (1, 2, 3, 4)  # turns of `_writing`: a line, a timing, a production, a record
-    for turn in (*quick, 0):
+    quick = (2, 3, 4)  # turns of `_writing`: a timing, a production, a record
+    for turn in (*quick, 1, 0):
         run = stand.fresh()
         total = _shimmed(stand, run, turn, 0, 0)[1]
-        most = stand.count({0: 8, 1: 24}.get(turn, 90))
+        most = stand.count({0: 4, 1: 12}.get(turn, 90))
         rng = stand.rng("boundary", turn)
         every = [(at, name) for at in range(1, total + 1) for name in ERRORS]
         chosen = sorted(rng.sample(every, min(most, len(every))))
@@ -319,8 +319,8 @@ def kills(stand: Stand) -> None:
         ("here", 100, lambda n, r: fatal.batch_kills(n, place, r, tally, "here")),
         ("pool", 6, lambda n, r: fatal.batch_kills(n, place, r, tally, "pool")),
         ("worker", 4, lambda n, r: fatal.worker_kills(n, place, r, tally)),
-        ("resync", 5, lambda n, r: fatal.resync_kills(n, place, r, tally, stand.specimens)),
-        ("real", 3, lambda n, r: fatal.batch_kills(n, place, r, tally, "real")),
+        ("resync", 4, lambda n, r: fatal.resync_kills(n, place, r, tally, stand.specimens)),
+        ("real", 2, lambda n, r: fatal.batch_kills(n, place, r, tally, "real")),
     )
     for name, count, kill in every:
         for _ in tally.turns(f"kill {name}", 1):
