@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--minutes", nargs="+", type=float, default=[5.0, 60.0])
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
-    speech = recordings_in(options.speech)
+    speech = list({path.stem: path for path in recordings_in(options.speech)}.values())
     print("min   | wall s | CPU s | x real time | peak MB | clips | min used")
     for minutes in options.minutes:
         with tempfile.TemporaryDirectory() as scratch:

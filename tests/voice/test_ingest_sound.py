@@ -99,6 +99,23 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(samples)
 
 
+def test_windows_of_a_long_tape_take_no_more_memory_than_of_a_short_one(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "long.wav"
+    minute = noise(60, 0.1, 8_000)
+    with soundfile.SoundFile(path, "w", 8_000, 1, "PCM_16") as stream:
+        for _ in range(30):
+            stream.write(minute)
+    spans = [(10.0 * k, 10.0 * k + 12) for k in range(179)]  # all of it: nothing is ever skipped
+    tracemalloc.start()
+    total = sum(len(w) for w in MixedStream(path, (1.0,)).windows(spans))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert total == 179 * 12 * 8_000
+    assert peak < 12e6  # the whole tape is 58 MB
+
+
 def test_channels_of_a_film_are_heard_apart(tmp_path: Path) -> None:
     import av
 
