@@ -110,5 +110,5 @@ def test_a_track_keeps_its_doubts_and_its_person(track: FaceTrack, tmp_path: Pat
     np.testing.assert_array_equal(back.doubt, doubt)
     assert back.faces == 3
     assert back.likeness is not None
-    assert back.likeness.distance(who) == 0
+    assert back.likeness.distance(who) == pytest.approx(0, abs=1e-4)
     assert back.likeness.unlike(who) == pytest.approx(0, abs=1e-6)
