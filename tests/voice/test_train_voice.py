@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import logging
+import os
 import random
 import shutil
 import sys
@@ -60,12 +61,11 @@ def first(dataset: Path, tmp_path_factory: pytest.TempPathFactory):
     import torch
 
     out = tmp_path_factory.mktemp("voices") / "anna"
-    argv, threads, dice = list(sys.argv), torch.get_num_threads(), random.getstate()
+    argv, threads = list(sys.argv), torch.get_num_threads()
     handlers = list(logging.getLogger("trainer").handlers)
     made = train(dataset, out, steps=3, sentences=1)
     assert sys.argv == argv
     assert torch.get_num_threads() == threads
-    assert random.getstate() == dice
     assert logging.getLogger("trainer").handlers == handlers
     return out, made
 
@@ -124,11 +124,15 @@ def test_a_killed_run_goes_on_where_it_was(first, dataset: Path, tmp_path: Path)
     out = tmp_path / "anna"
     shutil.copytree(first[0], out)
     (out / "training" / "checkpoint_9.pth").write_bytes(b"PK\x03\x04half")
+    with (out / "training" / LOSSES_NAME).open("a") as table:
+        table.write("9,1,1\n")
     asked = []
     made = train(dataset, out, steps=4, progress=lambda done, what: asked.append((done, what)))
     assert not (out / "training" / "checkpoint_9.pth").exists()
     assert (made.run.resumed_from, made.run.made, made.run.steps) == (3, 1, 4)
     assert last_checkpoint(out / "training").name == "checkpoint_3.pth"
+    rows = (out / "training" / LOSSES_NAME).read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["step", "1", "2", "3", "4"]
     assert [done for done, _ in asked] == sorted(done for done, _ in asked)
 
 
@@ -165,6 +169,24 @@ def test_training_goes_on_from_a_checkpoint(first, dataset: Path, tmp_path: Path
     state = read_state(start / "model.safetensors", "vits")
     own = net.state_dict()
     assert all(np.array_equal(own[n], t) for n, t in state.items())
+
+
+def test_the_process_is_left_as_it_was(tmp_path: Path) -> None:
+    import torch
+    import trainer.trainer
+
+    from voice.training.loop import _tamed
+
+    before = (random.getstate(), torch.random.get_rng_state().tolist(), np.random.get_state()[2])
+    home, remove = os.environ.get("PYTHONHASHSEED"), trainer.trainer.remove_experiment_folder
+    with _tamed(tmp_path, (), 7):
+        random.random(), np.random.rand(), torch.rand(1)
+        os.environ["PYTHONHASHSEED"] = "3"
+        assert trainer.trainer.remove_experiment_folder is not remove
+    after = (random.getstate(), torch.random.get_rng_state().tolist(), np.random.get_state()[2])
+    assert after == before
+    assert os.environ.get("PYTHONHASHSEED") == home
+    assert trainer.trainer.remove_experiment_folder is remove
 
 
 # --- datasets ------------------------------------------------------------------------------

@@ -76,6 +76,17 @@ class _Watch:
         self._saved = time.monotonic()
         self.steps: list[dict[str, float]] = []
 
+    def go_on_from(self, resumed: int) -> None:
+        """Take rows out of the table that were written after the checkpoint gone on from."""
+        if not self._table.is_file():
+            return
+        header, *rows = self._table.read_text("utf-8").splitlines() or [""]
+        kept = [
+            r for r in rows if r.partition(",")[0].isdigit() and int(r.split(",")[0]) <= resumed
+        ]
+        with atomic_path(self._table) as temporary:
+            temporary.write_text("\n".join((header, *kept)) + "\n", "utf-8")
+
     def step(self, trainer: Any, losses: Mapping[str, Any] | None) -> None:
         done = int(trainer.total_steps_done)
         kept = {k: float(v) for k, v in (losses or {}).items() if k.startswith("loss")}
@@ -155,6 +166,7 @@ def run_trainer(
     began = time.monotonic()
     with _tamed(folder, readers, course.seed):
         trainer, resumed = _trainer(model, config, samples, held_out, folder, course, watch)
+        watch.go_on_from(resumed)
         if resumed < course.steps:
             _fitted(trainer)
         done = int(trainer.total_steps_done)
