@@ -72,7 +72,7 @@ def test_engines_are_named_with_their_checkpoint(capsys: pytest.CaptureFixture[s
     for engine, weights, words in (
         ("wav2lip", None, "--weights FILE"),
         ("mouthbank", Path("w.pth"), "leave --weights out"),
-        ("nonsense", None, "mouthbank, wav2lip"),
+        ("nonsense", None, "mouthbank, mouthnet, wav2lip"),
     ):
         with pytest.raises(EngineMissingError, match=words):
             engine_spec(engine, weights)
