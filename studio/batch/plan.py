@@ -37,7 +37,7 @@ _VERSION: Mapping[str, int] = {
     "takes": 2,
     "timing": 1,
     "match": 1,
-    "shot": 1,
+    "shot": 2,
     "check": 1,
     "package": 1,
 }
