@@ -390,7 +390,7 @@ def _parse_ixml(body: bytes, facts: BroadcastFacts) -> BroadcastFacts:
     parser: Any = import_module("defusedxml.ElementTree")  # it has no types
     try:
         root = parser.fromstring(body.rstrip(b"\0").decode("utf-8", "replace").strip().encode())
-    except (Xml.ParseError, ValueError):
+    except (Xml.ParseError, ValueError, LookupError):  # not XML, or in no known encoding
         return facts
 
     def text(name: str) -> str:

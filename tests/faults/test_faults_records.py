@@ -209,6 +209,16 @@ def test_a_broadcast_wav_with_a_damaged_head(
             one_line(error)
 
 
+def test_notes_in_an_encoding_that_nobody_knows_are_as_good_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    write_bwf(path, tone(0.05), BroadcastFacts("a line", scene="12A"))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"UTF-8", b"UTF-;", 1))
+    facts = read_bwf(path)
+    assert facts is not None
+    assert (facts.description, facts.scene) == ("a line", "")
+
+
 def test_a_sound_of_2_31_samples_is_refused_at_once(tmp_path: Path) -> None:
     size = (1 << 31) - 64
     head = b"RIFF" + struct.pack("<I", size + 36) + b"WAVEfmt "
