@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -125,12 +126,13 @@ class LocalCrew:
         return results
 
     def dismiss(self) -> None:
-        """End the workers at once: an idle one has nothing to lose, else only its step is lost."""
+        """Send the workers home, or kill them where they are at work: only that step is lost."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        for process in list((pool._processes or {}).values()):
-            process.kill()  # taking the models down in order would cost most of a second
+        if self._at_work:
+            for process in list((pool._processes or {}).values()):
+                process.kill()
         pool.shutdown(wait=True, cancel_futures=True)
         self._at_work.clear()
 
@@ -158,6 +160,8 @@ def _start() -> None:
     warnings.simplefilter("ignore")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the batch, which ends its workers
+    # The last thing a worker does: taking its models down in order would cost most of a second.
+    atexit.register(os._exit, 0)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
