@@ -97,8 +97,10 @@ def _become(
 
         traceback.print_exc()
     finally:
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stderr.flush()
+        finally:  # never back into the harness, whatever fails here
+            os._exit(code)
 
 
 def _command(arguments: Sequence[str]) -> int:

@@ -151,7 +151,7 @@ def disks(stand: Stand) -> None:
     """A limit on the size of files, a true disk that is full, and a read-only folder."""
     for number in stand.tally.turns("limit", stand.count(60)):
         rng = stand.rng("limit", number)
-        room = int(10 ** rng.uniform(0, 5.8))
+        room = int(10 ** rng.uniform(2.5, 5.8))  # what is said must fit
         run = stand.fresh()
         arguments, names = _writing(stand, run, number)
         ended = forked(arguments, run, before=lambda room=room: _limit(room))  # type: ignore[misc]
