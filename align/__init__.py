@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from align.plot import draw_timing
     from align.text import Script, SpokenWord, kokoro_to_arpabet, speakable
     from align.timing import Span, Timing
-    from align.transcribe import Segment, Transcript, align_file, align_sound, transcribe
+    from align.transcription import Segment, Transcript, align_file, align_sound, transcribe
     from align.visemes import LipTarget, closures, curves, lip_target, silent_frames, viseme_of
 
 __all__ = [
@@ -66,7 +66,7 @@ _HOMES = {
     "align.plot": ("draw_timing",),
     "align.text": ("Script", "SpokenWord", "kokoro_to_arpabet", "speakable"),
     "align.timing": ("Span", "Timing"),
-    "align.transcribe": (
+    "align.transcription": (
         "Segment",
         "Transcript",
         "align_file",

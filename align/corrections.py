@@ -240,7 +240,7 @@ def _with_phones(timing: Timing, sound: Sound | None) -> Timing:
 
 
 def _from_lines(timing: Timing, sound: Sound) -> Timing:
-    from align.transcribe import align_sound
+    from align.transcription import align_sound
 
     return align_sound(sound, timing.text)
 

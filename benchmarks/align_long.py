@@ -26,7 +26,7 @@ import soundfile
 
 from align.text import speakable
 from align.timing import Span, Timing
-from align.transcribe import align_file
+from align.transcription import align_file
 from media.audio import Sound
 
 RATE = 24_000

@@ -92,7 +92,7 @@ def load(path: Path, cache: Path, text: str | None = None) -> Clip:
     from align.engines.sphinx import SphinxAligner
     from align.formats import read_timing, write_timing
     from align.text import speakable
-    from align.transcribe import align_sound
+    from align.transcription import align_sound
 
     sound = read_sound(path, 16000)
     kept = cache / f"{path.stem}.json"

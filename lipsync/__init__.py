@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "lipsync.assess": ("Verdict", "assess"),
+    "lipsync.assessment": ("Verdict", "assess"),
     "lipsync.blend": ("Paster",),
     "lipsync.crop": ("LIP_FEATURES", "CropSpec", "crop_transform", "lip_shape"),
     "lipsync.engines": (
@@ -67,7 +67,7 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from lipsync.assess import Verdict, assess
+    from lipsync.assessment import Verdict, assess
     from lipsync.blend import Paster
     from lipsync.crop import LIP_FEATURES, CropSpec, crop_transform, lip_shape
     from lipsync.engines import (

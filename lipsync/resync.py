@@ -226,7 +226,7 @@ def _refuse_overwriting(out: Path, inputs: Sequence[Path]) -> None:
 
 
 def _timing_of(sound: Sound, text: str | None) -> Timing:
-    from align.transcribe import align_sound
+    from align.transcription import align_sound
 
     return align_sound(sound, text)
 

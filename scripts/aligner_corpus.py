@@ -284,7 +284,7 @@ def read_recordings(
 
 def _transcribed(sound: Sound) -> str:
     """What the recogniser is sure to hear; raises `TextError` when it is not."""
-    from align.transcribe import transcribe
+    from align.transcription import transcribe
 
     found = transcribe(sound)
     if found.avg_logprob < _SURE:

@@ -151,7 +151,7 @@ def _summary(timing: Timing) -> str:
 
 
 def _timed(speech: Path, words: str | None, wishes: _Wishes, progress: Progress) -> Timing:
-    from align.transcribe import align_file
+    from align.transcription import align_file
 
     return align_file(
         speech,

@@ -15,7 +15,7 @@ from studio._options import Consent, SaidText, SaidTiming, WhichFace
 
 if TYPE_CHECKING:
     from align.timing import Timing
-    from lipsync.assess import Verdict
+    from lipsync.assessment import Verdict
     from lipsync.preview import PreviewShot
     from media.audio import Sound
     from studio._jobs import Progress
@@ -71,7 +71,7 @@ def score(
     ] = None,
 ) -> None:
     """Measure lips and picture of a video, the source's numbers beside the result's."""
-    from lipsync.assess import assess
+    from lipsync.assessment import assess
     from media.audio import read_sound
     from media.files import user_cache_dir
     from studio._display import out as show
@@ -99,7 +99,7 @@ def score(
 
 def _own_timing(footage: Path) -> Timing | None:
     """What the source's own sound says; None where there is none or nothing is understood."""
-    from align.transcribe import align_sound
+    from align.transcription import align_sound
     from media.audio import read_sound
     from media.errors import AlignError, NoSpeechError, TextError
 

@@ -85,7 +85,7 @@ def line_timing(path: Path, sound: Sound, text: str | None, timing: Path | None)
     """
     from align.corrections import settle
     from align.formats import read_timing
-    from align.transcribe import align_sound
+    from align.transcription import align_sound
 
     if timing is not None:
         times = read_timing(timing)

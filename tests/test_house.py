@@ -48,6 +48,14 @@ def test_public_face_is_declared_and_real(room: str) -> None:
         assert getattr(module, name) is not None
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_public_name_is_also_a_file(room: str) -> None:
+    """Once the file is imported its name would stand for it, and no longer for the function."""
+    module = __import__(room)
+    files = {path.stem for path in (ROOT / room).iterdir()}
+    assert not files & set(module.__all__)
+
+
 def test_importing_every_room_loads_nothing_heavy() -> None:
     code = (
         f"import sys, {', '.join(ROOMS)}, studio.cli\n"

@@ -104,7 +104,7 @@ def read_guide(sound: Sound, script: Script) -> Guide:
 
 def _timing(sound: Sound, script: Script) -> Timing:
     from align.engines import get_aligner
-    from align.transcribe import align_sound
+    from align.transcription import align_sound
 
     if float(sound.duration_s) <= _LONGEST_S:
         return get_aligner("sphinx").align(sound, script)

@@ -95,7 +95,7 @@ def test_timing_a_file_does_not_load_torch(tmp_path: Path) -> None:
     """It would take half a gigabyte of the memory that an hour may have."""
     soundfile.write(tmp_path / "a.wav", np.zeros(48_000), 48_000)
     code = (
-        "import sys; from pathlib import Path; from align.transcribe import align_file\n"
+        "import sys; from pathlib import Path; from align.transcription import align_file\n"
         "from media.errors import NoSpeechError\n"
         "try: align_file(Path(sys.argv[1]), 'We chose to go.', engine='sphinx')\n"
         "except NoSpeechError: print('torch' in sys.modules)"

@@ -12,7 +12,7 @@ from align_line import Line
 from align.anchors import divide_script
 from align.text import speakable
 from align.timing import Span
-from align.transcribe import align_file, align_sound, transcribe
+from align.transcription import align_file, align_sound, transcribe
 from align.vad import pieces_at_pauses, speech_probability, speech_spans
 from media.audio import Sound, write_wav
 from media.errors import AlignError, NoSpeechError, TextError

@@ -13,7 +13,7 @@ import soundfile
 from synthetic import tone
 
 from align.formats import read_timing
-from align.transcribe import align_file
+from align.transcription import align_file
 from media.audio import Sound, write_wav
 
 Wildline = Callable[..., subprocess.CompletedProcess[str]]

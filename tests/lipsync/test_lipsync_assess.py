@@ -13,7 +13,7 @@ from lipsync_film import film, talking_marks, track_of
 from lipsync_talk import talk, voice
 
 import lipsync.faces
-from lipsync.assess import LIMITS, Verdict, VideoScores, assess
+from lipsync.assessment import LIMITS, Verdict, VideoScores, assess
 from lipsync.track import FaceTrack
 from media.errors import MediaError
 from media.video import FootageWriter, Frame, probe, read_frames
