@@ -76,7 +76,9 @@ class SoundStream:
                         base, count = base + dropped, count - dropped
                 whole = np.concatenate(held) if held else np.zeros(0, np.float32)
                 yield self._sound(whole[max(0, first - base) : max(0, last - base)].copy(), first)
-                held, count = [whole], len(whole)
+                # What later stretches may still want; the rest would pile up where they touch.
+                rest = whole[max(0, last - base) :].copy()
+                held, count, base = [rest], len(rest), base + len(whole) - len(rest)
 
     def _sound(self, samples: Samples, start: int) -> Sound:
         try:
