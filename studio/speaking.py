@@ -476,7 +476,9 @@ class _Job:
         return BroadcastFacts(
             description=text,
             originated=datetime.now(),
-            history=(f"A=PCM,F=24000,W=32,M=mono,T={self.voice.engine} (generated speech)",),
+            history=(
+                f"A=PCM,F={DELIVERY_RATE},W=24,M=mono,T={self.voice.engine} (generated speech)",
+            ),
             project=self.project or (record.project if record else ""),
             scene=slate.scene,
             take=slate.take or str(rank + 1),
