@@ -86,7 +86,7 @@ class FootageWriter:
             self._options["bf"] = "0"
         # Only H.264 can say that colour samples lie between pixels.
         self._centred = like.centred_chroma and codec == "h264"
-        self._pix_fmt = _pix_fmt(like, codec)
+        self._pix_fmt = _pix_fmt(like, codec, lossless=quality == 0)
         if codec == "h264":
             finest = quality == 0 and bit_depth(self._pix_fmt) > 8
             extra = ["chromaloc=1"] * self._centred + [_LOSSLESS_10_BITS] * finest
@@ -321,18 +321,21 @@ def _container_for(path: Path, codec: Codec) -> str:
     return form
 
 
-def _pix_fmt(like: FootageInfo, codec: Codec) -> str:
+def _pix_fmt(like: FootageInfo, codec: Codec, *, lossless: bool) -> str:
     if codec == "prores4444":
         return ALPHA_FORMAT
     if codec == "prores":
         return "yuv422p10le" if like.width % 2 == 0 else "yuv444p10le"
     # x264 halves the colour of even sizes only.
     layout = "yuv444p" if like.width % 2 or like.height % 2 else "yuv420p"
+    stored = like.pix_fmt.replace("yuvj", "yuv")
+    fuller = next((known for known in ("yuv422p", "yuv444p") if known in stored), layout)
+    fuller = "yuv444p" if layout == "yuv444p" else fuller
     if bit_depth(like.pix_fmt) <= 8:
-        return layout
+        # Players expect 4:2:0 of 8 bits; a copy that loses nothing keeps what is there.
+        return fuller if lossless else layout
     # Cameras that give 10 bits often give more colour as well: both stay.
-    fuller = next((known for known in ("yuv422p", "yuv444p") if known in like.pix_fmt), layout)
-    return ("yuv444p" if layout == "yuv444p" else fuller) + "10le"
+    return fuller + "10le"
 
 
 def _tick(like: FootageInfo) -> Fraction:

@@ -220,8 +220,17 @@ def _facts(target: Path, statement: Statement, said: Disclosure) -> dict[str, An
 def _appear(stage: Path, target: Path, names: Sequence[str], *, keep_sidecar: bool) -> None:
     if not keep_sidecar:
         sidecar_of(target).unlink(missing_ok=True)  # an older file's
-    for name in names:
-        (stage / name).replace(target.with_name(name))
+    moved: list[str] = []
+    try:
+        for name in names:
+            (stage / name).replace(target.with_name(name))
+            moved.append(name)
+    except OSError:
+        # Pictures may be among the companions: none stays behind without its credentials.
+        for name in reversed(moved):
+            with suppress(OSError):
+                target.with_name(name).replace(stage / name)
+        raise
 
 
 def record_export(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from media.errors import ArchiveError, TextError
 from media.files import user_cache_dir
 from studio._jobs import Progress, quiet
-from studio._sources import fingerprint, footage_in
+from studio._sources import files_in, fingerprint, footage_in, keep_inputs
 from studio.provenance import Papers, delivery
 from studio.scene import (
     Codec,
@@ -96,7 +96,9 @@ def redub(
     from media.reader import probe
 
     papers = papers or Papers.beside(out)
-    target = delivered_name(out, deliver)
+    target, spoken = delivered_name(out, deliver), out.with_suffix(".line.wav")
+    for written in (target, spoken, spoken.with_suffix(".json")):
+        keep_inputs(written, (footage, *files_in(archive)))
     with delivery(target, papers):  # nothing is spoken for a clip that could not be written
         record = papers.check(consent, use="face-alter", project=project)
         scene = probe(footage)
@@ -107,7 +109,7 @@ def redub(
         return say(
             text,
             which,
-            out.with_suffix(".line.wav"),
+            spoken,
             consent=consent,
             project=project or record.project,
             takes=takes,

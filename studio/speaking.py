@@ -200,7 +200,8 @@ def say(
 
     _only_wav(out)
     papers = papers or Papers.beside(out)
-    keep_inputs(out, (guide, match, lexicon))
+    for further in range(takes if keep_takes else 1):
+        keep_inputs(_take_name(out, further), (guide, match, lexicon))
     with delivery(out, papers) as stage:
         plain = _plain(text)
         chosen, record = _permitted_voice(voice, plain, consent, project, papers)
@@ -283,6 +284,11 @@ def _delivered(
         path = job.deliver(laid, rank, _findings(compared, manner))
         made.append(SayResult(path, laid, len(takes), (), compared, manner))
     return replace(made[0], others=tuple(r.path for r in made[1:]))
+
+
+def _take_name(out: Path, rank: int) -> Path:
+    """The file of the take of that rank, counted from 0: the chosen one has the asked name."""
+    return out if rank == 0 else out.with_suffix(f".take-{rank + 1}.wav")
 
 
 def _only_wav(out: Path) -> None:
@@ -434,7 +440,7 @@ class _Job:
         """Write, sign and record one take; rank 0 is the chosen one."""
         from voice.takes import save_take
 
-        target = self.out if rank == 0 else self.out.with_suffix(f".take-{rank + 1}.wav")
+        target = _take_name(self.out, rank)
         start = self._start()
         take = replace(take, sound=replace(take.sound, start=start))
         save_take(take, self.stage / target.name, self._facts(take.text, rank), more)

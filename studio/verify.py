@@ -6,6 +6,7 @@ for sentence in findings.sentences(): ...
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,9 @@ class Findings:
     `watermark` is None when the file has no sound. `ledger_line` is the line that records
     these very bytes, `ledger_lines` how many the (intact) ledger has; None without a ledger.
     `ledger_problem` says where a ledger is broken; `witnessed` whether the ledger holds the line
-    that the credentials name (None when they name none, or do not hold themselves).
+    that the credentials name (None when they name none, or do not hold themselves). `altered`
+    are stills that the file lists and that are missing or not what it says; `stills` how many it
+    lists.
     """
 
     path: Path
@@ -45,6 +48,8 @@ class Findings:
     ledger_lines: int | None = None
     ledger_problem: str | None = None
     witnessed: bool | None = None
+    stills: int = 0
+    altered: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -53,11 +58,13 @@ class Findings:
             self.credentials.state == "intact"
             and self.ledger_problem is None
             and self.witnessed is not False
+            and not self.altered
         )
 
     def sentences(self) -> Iterator[str]:
         """The findings in plain words."""
         yield from self._about_credentials()
+        yield from self._about_stills()
         yield from self._about_watermark()
         yield from self._about_ledger()
 
@@ -86,6 +93,16 @@ class Findings:
             )
             yield f"Content Credentials: intact, {where}; signed by {found.signer} ({known})."
         yield from self._claims(found)
+
+    def _about_stills(self) -> Iterator[str]:
+        if self.altered:
+            some = ", ".join(self.altered[:3]) + (" ..." if len(self.altered) > 3 else "")
+            yield (
+                f"Stills: {len(self.altered)} of {self.stills} are missing or were changed after "
+                f"they were listed ({some})."
+            )
+        elif self.stills:
+            yield f"Stills: all {self.stills} are as this list says; singly they carry no mark."
 
     @staticmethod
     def _claims(found: Credentials) -> Iterator[str]:
@@ -159,15 +176,34 @@ def examine(path: Path, ledger: Path | None = None) -> Findings:
             raise
         mark = None
     credentials = read_credentials(path)
+    stills, altered = _stills(path)
     beside = path.parent / ledgers.DEFAULT_NAME
     ledger = ledger or (beside if beside.is_file() else None)
     if ledger is None:
-        return Findings(path, credentials, mark)
+        return Findings(path, credentials, mark, stills=stills, altered=altered)
     named = _named_line(credentials)
     line, lines, problem, witnessed = _look_up(ledger, digest, named)
-    return Findings(
-        path, credentials, mark, ledger, line, lines, problem, witnessed if named else None
-    )
+    told = witnessed if named else None
+    return Findings(path, credentials, mark, ledger, line, lines, problem, told, stills, altered)
+
+
+def _stills(path: Path) -> tuple[int, tuple[str, ...]]:
+    """(how many stills a signed list names, those that are not as it says)."""
+    from media.files import sha256_of
+
+    if path.suffix.lower() != ".json":
+        return 0, ()
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+        folder, sums = path.with_name(Path(str(facts["folder"])).name), dict(facts["sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return 0, ()
+    wrong = []
+    for name, digest in sums.items():
+        still = folder / Path(str(name)).name  # never outside the folder
+        if not still.is_file() or sha256_of(still) != digest:
+            wrong.append(str(name))
+    return len(sums), tuple(wrong)
 
 
 def _named_line(credentials: Credentials) -> str | None:

@@ -148,11 +148,6 @@ class Voice:
         style.setflags(write=False)
         object.__setattr__(self, "style", style)
 
-    @property
-    def is_stock(self) -> bool:
-        """Whether this voice ships with the package and is nobody's likeness."""
-        return self.name.startswith(_STOCK)
-
     def delivered(self, manner: str) -> Voice:
         """This voice speaking in one of its `manners`; its name says so.
 

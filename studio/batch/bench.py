@@ -107,6 +107,23 @@ class Bench:
             language=language,
         )
 
+    def owned(self, papers: Papers, voice: Voice) -> None:
+        """Refuse a fitted voice that is not this person's: the record allows only theirs.
+
+        Raises `ConsentError`, and the ledger says so.
+        """
+        if self.is_stock() or voice.person.casefold() == self.person.name.casefold():
+            return
+        whose = f"of {voice.person}" if voice.person else "of nobody that its card names"
+        error = ConsentError(
+            f"the voice '{voice.name}' is {whose}, not of {self.person.name}; mend "
+            f"people.{self.job.person} in production.toml, or fit the voice again"
+        )
+        papers.ledger.append_refusal(
+            "consent.refused", error, use="voice-say", person=self.person.name
+        )
+        raise error
+
     def voice(self) -> Voice:
         """The voice that the takes step names. Raises `WeightsError`, `TextError`."""
         from voice.voice import load_voice

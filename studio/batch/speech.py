@@ -68,9 +68,10 @@ def make_takes(bench: Bench, folder: Path) -> Mapping[str, Any]:
     from voice.takes import save_take
 
     text, voice = str(bench.setting("text")), bench.voice()
+    papers = bench.papers(folder)
+    bench.owned(papers, voice)
     if manner := str(bench.setting("delivery")):
         voice = voice.delivered(manner)
-    papers = bench.papers(folder)
     record = bench.permit(
         papers, "voice-say", text, language=voice.language, needed=not bench.is_stock()
     )
@@ -84,6 +85,7 @@ def make_takes(bench: Bench, folder: Path) -> Mapping[str, Any]:
         "text": text,
         "note": bench.setting("note"),
         "voice": voice.name,
+        "person": voice.person,
         "consent": record.id if record else None,
         "sources": [{"file": s.file, "sha256": s.sha256} for s in voice.sources],
         "weights": weights_of(voice),

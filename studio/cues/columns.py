@@ -32,7 +32,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "priority": ("priority", "prio"),
     "notes": ("notes", "note", "comments", "comment", "remarks"),
     "take": ("take", "take #", "take choice", "chosen take"),
-    "delivery": ("delivery", "manner"),
+    # Not plain "delivery": in sheets from elsewhere that is direction, not a manner of the voice.
+    "delivery": ("voice delivery",),
 }
 _NEEDED = ("character", "dialogue")
 _VARIANT = "variant."

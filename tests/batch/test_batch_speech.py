@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from studio.disclosure import read_rows
 from studio.ledger import read_ledger, verify
 from studio.production import Production, ProductionError, load_production
 from studio.verify import examine
+from voice.voice import load_voice
 
 Produce = Callable[..., Production]
 
@@ -215,3 +217,23 @@ def test_one_bad_cue_does_not_stop_the_rest(voiced: Produce) -> None:
     assert cue == "B1"
     assert "speaking" in reason
     assert "\n" not in reason
+
+
+@pytest.mark.parametrize("whose", ["Bert Other", ""])
+def test_a_voice_of_somebody_else_is_refused_under_this_persons_record(
+    voiced: Produce, whose: str
+) -> None:
+    production = voiced(ROWS[:1], consent=True)
+    voice = replace(load_voice("stock:mara"), name="bert", person=whose)
+    voice.save(production.folder / "voices" / "bert")
+    toml = production.folder / "production.toml"
+    text = toml.read_text("utf-8")
+    toml.write_text(text.replace('voice = "stock:mara"', 'voice = "voices/bert"', 1), "utf-8")
+    production = load_production(production.folder)
+    report = run_batch(production, crew=Here(production))
+    ((cue, reason),) = report.refused
+    assert cue == "M1"
+    assert "not of Mara Voss" in reason
+    assert report.done == ()
+    (refusal,) = [e for e in read_ledger(production.ledger) if e.event == "consent.refused"]
+    assert refusal.facts["person"] == "Mara Voss"

@@ -266,7 +266,7 @@ def test_a_cue_and_a_variant_may_each_ask_for_a_delivery(tmp_path: Path) -> None
     write(
         tmp_path,
         "a.csv",
-        "Cue #,Character,Dialogue,Delivery\n1,Mara,We go.,flatter\n2,Mara,We stay.,\n",
+        "Cue #,Character,Dialogue,Voice delivery\n1,Mara,We go.,flatter\n2,Mara,We stay.,\n",
     )
     rules = {"urgent": {"delivery": "higher-faster"}, "slow": {"speed": 0.8}}
     cues = read_cues(production_at(tmp_path, "a.csv", variants=rules)).cues

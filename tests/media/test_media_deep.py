@@ -120,3 +120,22 @@ def test_turned_10_bit_pictures_are_painted_with_all_their_bits(tmp_path: Path) 
     stored = planes(next(read_pictures(path)).stored)
     assert stored is not None
     assert len(np.unique(stored[0])) == 512
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv422p", "yuv444p"])
+def test_a_lossless_copy_keeps_all_the_colour_of_8_bits_and_a_delivery_is_420(
+    pix_fmt: str, tmp_path: Path
+) -> None:
+    info = info_of(pix_fmt)
+    convert = RgbConverter(info.colour, HEIGHT, pix_fmt)
+    rgb = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    picture = Picture(0, Fraction(0), convert.from_rgb(rgb), convert, 0)
+    path = _written(tmp_path / "a.mp4", info, [picture], quality=0)
+    assert probe(path).pix_fmt == pix_fmt
+    before, after = planes(picture.stored), planes(next(read_pictures(path)).stored)
+    assert before is not None
+    assert after is not None
+    for ours, theirs in zip(after, before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    delivered = _written(tmp_path / "b.mp4", info, [picture], quality=14)
+    assert probe(delivered).pix_fmt == "yuv420p"

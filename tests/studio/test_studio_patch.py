@@ -95,3 +95,9 @@ def test_stills_are_signed_by_their_list_and_recorded(consent: Consent, tmp_path
     (row,) = read_rows(tmp_path / "wildline-disclosure.csv")
     assert "matte" in row.generated
     assert not list(tmp_path.glob(".wildline-*"))
+    stills[7].write_bytes(stills[7].read_bytes()[:-1] + b"!")
+    stills[9].unlink()
+    findings = examine(made.path)
+    assert not findings.sound
+    assert findings.altered == (stills[7].name, stills[9].name)
+    assert any("2 of 36 are missing or were changed" in s for s in findings.sentences())

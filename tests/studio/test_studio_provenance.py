@@ -259,3 +259,18 @@ def test_a_missing_input_is_not_blamed_on_the_output(tmp_path: Path) -> None:
     target.parent.mkdir()
     with pytest.raises(FileNotFoundError, match=r"styles\.safetensors"), delivery(target):
         missing.read_bytes()
+
+
+def test_what_cannot_all_appear_does_not_appear_at_all(
+    make_clip: Callable[[str], Path], tmp_path: Path
+) -> None:
+    target, clip = tmp_path / "out" / "line.wav", make_clip("source.wav")
+    target.parent.mkdir()
+    (target.parent / "b.json").mkdir()  # in the way of the second companion
+    (target.parent / "b.json" / "x").write_text("")
+    papers = Papers.beside(target)
+    with pytest.raises(OutputError):
+        _deliver(clip, target, papers, ("a.json", "b.json"))
+    assert not (target.parent / "a.json").exists()
+    assert not target.exists()
+    assert [e.event for e in read_ledger(papers.ledger.path)][-1] == "line.withdrawn"
