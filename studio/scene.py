@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from media.errors import MediaError, OutputError, TextError
+from media.errors import MediaError, NoFaceError, OutputError, TextError
 from media.files import sha256_of, user_cache_dir
 from studio._jobs import DELIVERY_RATE, Progress, quiet, speech_span, tools
 from studio._sources import footage_in, keep_inputs, line_timing
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from lipsync.people import FaceChoice
     from lipsync.resync import Deliver, ResyncReport
     from lipsync.score import LipScores
+    from lipsync.track import FaceTrack
     from media.audio import Sound
     from media.footage import FootageInfo
     from studio.consent import Consent
@@ -101,11 +103,12 @@ def resync(
 
     papers = papers or Papers.beside(out)
     target = delivered_name(out, deliver)
-    keep_inputs(target, (footage, sound, timing, *archive))
+    keep_inputs(target, (footage, sound, sound.with_suffix(".json"), timing))
     with delivery(target, papers) as stage:
         record = papers.check(consent, use="face-alter", person=person, project=project)
         same_person(engine, record)
         scene, clips = _scene(footage), footage_in(archive)
+        keep_inputs(target, clips)
         heard, times = _heard(sound, text, timing, scene, at_s)
         choice = _choice(face, times, at_s)
         find_face(footage, progress, choice)
@@ -194,26 +197,39 @@ def _lip_scores(
     times: Timing,
     face: FaceChoice | None,
     progress: Progress,
-) -> LipScores:
-    """The finished lips, measured on a track of the finished picture.
+) -> LipScores | None:
+    """The finished lips, measured on a track of the finished picture; None where it cannot be told
+    whose lips those are.
 
     What counts as shut for this person is read off the source, where they speak.
     """
     from lipsync.faces import track_faces
-    from lipsync.people import FaceChoice
     from lipsync.score import score_lips
+
+    person = track_faces(footage, face=face, cache=_tracks_folder())
+    found = _finished_track(clip, person, progress)
+    return None if found is None else score_lips(found, times, sound=sound, person=person)
+
+
+def _finished_track(clip: Path, person: FaceTrack, progress: Progress) -> FaceTrack | None:
+    """The `person` of the source in the finished `clip`: by looks among several, or by place.
+
+    None when neither finds a face: all is rendered by now, and worth delivering unmeasured.
+    """
+    from lipsync.faces import track_faces
+    from lipsync.people import FaceChoice
 
     def checking(what: str, done: int, total: int | None) -> None:
         del what
         progress("checking the lips", done, total)
 
-    person = track_faces(footage, face=face, cache=_tracks_folder())
     if person.faces > 1 and person.likeness is not None:
         same = FaceChoice("likeness", likeness=person.likeness)
-        found = track_faces(clip, face=same, progress=checking)
-    else:
-        found = track_faces(clip, at=person.place, progress=checking)
-    return score_lips(found, times, sound=sound, person=person)
+        with suppress(NoFaceError):  # somebody who looks much like them stands beside them
+            return track_faces(clip, face=same, progress=checking)
+    with suppress(NoFaceError):
+        return track_faces(clip, at=person.place, progress=checking)
+    return None
 
 
 def _mouth_statement(
