@@ -59,7 +59,7 @@ length = 0.1             # seconds by which a line may outlast its cue
 # characters = ["MARA", "NARRATOR"]  # as in the cue sheets
 # recordings = ["recordings/mara"]   # a voice is fitted to these
 # voice = "voices/mara"              # or one that was fitted before, or stock:NAME
-# faces = ["footage/mara-archive"]   # mouths are taken from these; default: the scene itself
+# faces = ["footage/mara-archive"]   # mouths are taken from these (a still: who it is)
 # consent = "consent/mara.toml"
 
 # [scenes.12]

@@ -130,8 +130,8 @@ class Person(_Strict):
 
     `characters` are the names cue sheets use (the person's key and `name` always count).
     `voice` is a fitted voice's folder or "stock:NAME"; without it a voice is fitted to
-    `recordings`. `voices` names further ones by language. `faces` is footage to take
-    mouths from (files or folders); without it the scene's own is used.
+    `recordings`. `voices` names further ones by language. `faces` is footage to take mouths
+    from (files or folders); without it the scene's own is used. A still among it says who it is.
     """
 
     name: _Text
