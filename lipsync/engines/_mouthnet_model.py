@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,16 @@ __all__ = [
 
 CARD_NAME, NUMBERS_NAME, JUDGE_NAME = "face.toml", "face.safetensors", "judge.safetensors"
 _FORMAT = 1
+# What the entries of a card are; whole numbers are numbers too.
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("person", "preset", "consent_id", "project", "sha256"), (str,)),
+    **dict.fromkeys(("started_from", "device", "created", "licence", "file"), (str,)),
+    **dict.fromkeys(("seed", "steps", "size", "references", "width", "depth"), (int,)),
+    **dict.fromkeys(("minutes", "trained_s", "seconds"), (int, float)),
+    **dict.fromkeys(("network", "scores"), (dict,)),
+}
+_WORDS = {str: "text", int: "a whole number", float: "a number", dict: "a table"}
+_LARGEST = 2**63  # of whole numbers in TOML
 
 #: What whoever holds a trained face must know.
 LICENCE_NOTE = (
@@ -96,11 +106,17 @@ class FaceModel:
 
 
 def save_face(
-    folder: Path, card: FaceCard, network: Mapping[str, Tensor], judge: Mapping[str, Tensor]
+    folder: Path,
+    card: FaceCard,
+    network: Mapping[str, Tensor],
+    judge: Mapping[str, Tensor],
+    *,
+    record: Callable[[FaceCard], object] | None = None,
 ) -> FaceCard:
-    """Write numbers and then the card into `folder`, made when absent. Returns the card as read.
+    """Write numbers and card into `folder`, made when absent. Returns the card as read.
 
-    Raises `OutputError` when the folder cannot be written.
+    `record` is shown the card before anything appears: when it raises, nothing does. Raises
+    `OutputError` when the folder cannot be written.
     """
     from dataclasses import replace
 
@@ -108,21 +124,33 @@ def save_face(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
-    save_tensors(folder / JUDGE_NAME, judge)
-    save_tensors(folder / NUMBERS_NAME, network)
-    card = replace(card, sha256=sha256_of(folder / NUMBERS_NAME))
-    with atomic_path(folder / CARD_NAME) as temporary:
-        temporary.write_text(_card_text(card), encoding="utf-8")
+    # Left in the opposite order: numbers take their names first, the card, by which a face is
+    # known, last.
+    with (
+        atomic_path(folder / CARD_NAME) as written,
+        atomic_path(folder / JUDGE_NAME) as judged,
+        atomic_path(folder / NUMBERS_NAME) as numbers,
+    ):
+        judged.write_bytes(_stored(judge))
+        numbers.write_bytes(_stored(network))
+        card = replace(card, sha256=sha256_of(numbers))
+        written.write_text(_card_text(card), encoding="utf-8")
+        if record is not None:
+            record(card)
     return read_card(folder)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write named tensors as safetensors, whole or not at all; same tensors, same bytes."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_stored(tensors))
+
+
+def _stored(tensors: Mapping[str, Tensor]) -> bytes:
     from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(plain))
+    return bytes(save(plain))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -154,14 +182,32 @@ def read_card(folder: Path) -> FaceCard:
         facts = tomllib.loads(path.read_text("utf-8"))
         if facts.pop("format") != _FORMAT:
             raise ValueError("another format")
-        films = tuple(Footage(**row) for row in facts.pop("footage", ()))
+        films = tuple(Footage(**_typed(row)) for row in facts.pop("footage", ()))
         curve = tuple((int(s), float(t), float(e)) for s, t, e in facts.pop("curve", ()))
+        for name, value in dict(_typed(facts).get("scores", {})).items():
+            _expect(name, value, (int, float))
+        _typed(facts["network"])
         return FaceCard(**facts, footage=films, curve=curve)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         why = " ".join(str(error).split())
         raise WeightsError(
             f"'{path}' is not the card of a trained face of this version ({why}); train it again"
         ) from error
+
+
+def _typed(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`facts`, once every entry that is known is of its kind. Raises `TypeError`."""
+    for name, value in facts.items():
+        _expect(name, value, _KINDS.get(name, (object,)))
+    return facts
+
+
+def _expect(name: str, value: object, kinds: tuple[type, ...]) -> None:
+    fits = isinstance(value, kinds) and (object in kinds or not isinstance(value, bool))
+    if not fits:
+        raise TypeError(f"'{name}' is not {_WORDS[kinds[-1]]}")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise ValueError(f"'{name}' is beyond all bounds")
 
 
 def load_face(folder: Path) -> FaceModel:
@@ -191,7 +237,7 @@ def net_shape(card: FaceCard, folder: Path) -> NetShape:
     from lipsync.engines._mouthnet_net import NetShape
 
     try:
-        return NetShape(**{str(k): int(v) for k, v in card.network.items()})
+        return NetShape(**card.network)
     except (TypeError, ValueError) as error:
         raise WeightsError(
             f"the face in '{folder}' has a network of another kind ({error}); train it again"

@@ -45,9 +45,10 @@ class NetShape:
     depth: int = 3
 
     def __post_init__(self) -> None:
-        fits = self.size % 2 ** (self.depth + 1) == 0 and self.width % 8 == 0
         small = 16 <= self.size <= 1024 and 1 <= self.references <= 8 and 1 <= self.depth <= 6
-        if not (fits and small and 8 <= self.width <= 256):
+        # Bounds come first: a huge depth would be a power that takes for ever.
+        fits = small and self.size % 2 ** (self.depth + 1) == 0 and self.width % 8 == 0
+        if not (fits and 8 <= self.width <= 256):
             raise ValueError(f"no network has the shape {asdict(self)}")
 
     @property

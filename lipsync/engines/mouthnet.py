@@ -12,7 +12,7 @@ shut the network may light them, but not draw between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lipsync.engines import MouthPatch
 from lipsync.engines._mouthnet_input import ReferenceArtist, phoneme_context, sample, window
 from lipsync.engines._plan import Weights, bank_of, wanted
-from lipsync.engines._select import PathFinder, Wanted
+from lipsync.engines._select import Bank, PathFinder, Wanted
 from lipsync.engines.mouthbank import MouthBankRenderer
 from lipsync.motion import closures, silence
 from media.errors import WeightsError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lipsync.engines._mouthnet_model import FaceCard
     from lipsync.engines._plan import Learnt
 
-__all__ = ["MouthNetRenderer", "alternatives"]
+__all__ = ["MouthNetRenderer", "alternatives", "near", "other_paths"]
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -41,7 +41,7 @@ Ints = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 _BATCH_CPU, _BATCH_GPU = 4, 64
-# What a mouth costs the second path when the first shows it, or its neighbour in time.
+# What a mouth costs another path when one before it shows it, or its neighbour in time.
 _TAKEN = 60.0
 _NEAR = 3
 # Width of the ramp at the edge of the window, and of what may change on shut lips (of its side).
@@ -211,16 +211,30 @@ def alternatives(job: RenderJob, learnt: Learnt, path: Ints, shapes: Floats, cou
     bank = bank_of(learnt, weights, rates, float(rate))
     aims = wanted(weights, job.timing, rate, np.arange(len(path)), shapes, job.target.pose)
     tight = closures(job.timing, rate, len(path)) | silence(job.timing, rate, len(path))
-    others = np.full((len(path), count), -1, np.intp)
-    taken = np.zeros(len(bank.frame), np.bool_)
-    last = path
-    for column in range(count):
-        taken |= near(bank.source, bank.frame, last[last >= 0])
-        finder = PathFinder(replace(bank, penalty=bank.penalty + _TAKEN * taken.astype(np.float32)))
+
+    def search(finder: PathFinder) -> Ints:
+        found = np.full(len(path), -1, np.intp)
         for frames in _stretches(path, job.target.shot):
-            others[frames, column] = finder.cheapest(Wanted(aims[frames], tight[frames]))
-        last = others[:, column]
-    return others
+            found[frames] = finder.cheapest(Wanted(aims[frames], tight[frames]))
+        return found
+
+    others = list(other_paths(bank, path, count, search))
+    return np.stack(others, axis=1) if others else np.zeros((len(path), 0), np.intp)
+
+
+def other_paths(
+    bank: Bank, path: Ints, count: int, search: Callable[[PathFinder], Ints]
+) -> Iterator[Ints]:
+    """`count` more paths through `bank`, each kept off the mouths that those before it show.
+
+    `path` (-1: nothing) and what `search` finds are mouths of `bank`.
+    """
+    taken = np.zeros(len(bank.frame), np.bool_)
+    for _ in range(count):
+        taken |= near(bank.source, bank.frame, path[path >= 0])
+        dear = bank.penalty + _TAKEN * taken.astype(np.float32)
+        path = search(PathFinder(replace(bank, penalty=dear)))
+        yield path
 
 
 def near(source: Ints, frame: Ints, shown: Ints) -> Flags:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from lipsync.engines._mouthnet_input import (
 )
 from lipsync.engines._plan import Part, Weights, bank_of, parts
 from lipsync.engines._select import Bank, PathFinder, Wanted
-from lipsync.engines.mouthnet import near
+from lipsync.engines.mouthnet import other_paths
 from lipsync.morph import CONTROL, FOLLOW
 from media.errors import ArchiveError
 from media.files import atomic_path
@@ -49,8 +49,6 @@ _GROUPS = 4
 # Every so many-th piece is held out.
 _HELD_OUT_EVERY = 8
 _FEWEST = 40
-# What shows a mouth already, or its neighbour in time, costs the second choice.
-_TAKEN = 60.0
 # References miss the true lips by about so much of the crop, so that the network learns to move
 # them; by this share of the examples.
 _MISS, _MISSED = 0.006, 0.5
@@ -150,12 +148,7 @@ def _offered(
     wish, rest = Wanted(bank.target[run], bank.shut[run]), finder.bank
     path = finder.cheapest(wish)
     shown = parts(finder, path, rate, bank.shut[run])
-    others, taken = [], np.zeros(len(keep), np.bool_)
-    for _ in range(count):
-        taken |= near(rest.source, rest.frame, path)
-        dear = rest.penalty + _TAKEN * taken.astype(np.float32)
-        path = PathFinder(replace(rest, penalty=dear)).cheapest(wish)
-        others.append(keep[path])
+    others = [keep[p] for p in other_paths(rest, path, count, lambda f: f.cheapest(wish))]
     return [
         StandIn(
             mouth,

@@ -65,13 +65,15 @@ def train_face(
     compiled: bool = False,
     progress: Progress | None = None,
     say: Say = lambda _: None,
+    record: Callable[[FaceCard], object] | None = None,
 ) -> FaceModel:
     """Learn a face from `sources` and write it into the folder `out`.
 
     `start_from` is the folder of a face trained before with the same preset; `minutes` of
     training instead of the preset's steps, or exactly `steps`. Same sources, settings and
-    seed give the same numbers on the same device. `compiled` uses torch.compile. `say` gets
-    sentences for people.
+    seed give the same numbers on the CPU, unless it is minutes that are given (they go by the
+    clock); on CUDA gradients are summed in no fixed order. `compiled` uses torch.compile. `say`
+    gets sentences for people. `record` is shown the finished card before the face appears.
 
     Raises `ArchiveError` (too little to learn from), `WeightsError` (`start_from` does not fit, or
     the GPU is full) and `OutputError` (no room, or `out` holds another unfinished training).
@@ -118,7 +120,7 @@ def train_face(
         footage=begun.footage,
         curve=tuple(trainer.state.curve),
     )
-    return _finish(trainer, card, judge, out, work, say)
+    return _finish(trainer, card, judge, out, work, say, record)
 
 
 class _Begun:
@@ -272,7 +274,13 @@ class _Shown:
 
 
 def _finish(
-    trainer: Trainer, card: FaceCard, judge: Judge, out: Path, work: Path, say: Say
+    trainer: Trainer,
+    card: FaceCard,
+    judge: Judge,
+    out: Path,
+    work: Path,
+    say: Say,
+    record: Callable[[FaceCard], object] | None,
 ) -> FaceModel:
     """Write the best network and what it can do; the working folder goes."""
     trainer.network.load_state_dict(trainer.state.best)
@@ -280,7 +288,7 @@ def _finish(
     _Shown(trainer, out)(seen, last=True)
     card = replace(card, scores=_scores(seen))
     network = {k: v.cpu().contiguous() for k, v in trainer.network.state_dict().items()}
-    card = save_face(out, card, network, judge.state_dict())
+    card = save_face(out, card, network, judge.state_dict(), record=record)
     shutil.rmtree(work, ignore_errors=True)
     s = card.scores
     say(

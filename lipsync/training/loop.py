@@ -1,7 +1,9 @@
 """The training loop: steps in a fixed order, checkpoints, and the best by a held-out score.
 
 What step i does depends on the seed and on i alone, so a run that was stopped goes on where its
-last checkpoint was and ends with the same numbers (on the same device).
+last checkpoint was and ends with the same numbers: on the CPU, with the preset's steps or a given
+number of them. On CUDA the gradients of a moved picture are summed in no fixed order, and
+minutes go by the clock.
 """
 
 from __future__ import annotations
@@ -103,7 +105,6 @@ class Trainer:
         torch.manual_seed(seed)
         shape = NetShape(preset.size, preset.references, preset.width, preset.depth)
         self.network = MouthNet(shape)
-        self.warm = start is not None
         if start is not None:
             self.network.load_state_dict(start)
         self.network.shape_mean.copy_(judge.shape_mean)

@@ -25,12 +25,13 @@ from lipsync.engines._mouthnet_model import (
     save_face,
 )
 from lipsync.engines._mouthnet_net import MouthNet, NetShape, assemble, compose
+from lipsync.engines._select import Bank, PathFinder
 from lipsync.engines.mouthbank import MouthBankRenderer
-from lipsync.engines.mouthnet import MouthNetRenderer, near
+from lipsync.engines.mouthnet import MouthNetRenderer, near, other_paths
 from lipsync.faces import usable_frames
 from lipsync.motion import closures, silence
 from lipsync.training.judge import Judge
-from media.errors import EngineMissingError, WeightsError
+from media.errors import EngineMissingError, ProvenanceError, WeightsError
 
 SPEC = CropSpec(128)
 SHAPE_OF = NetShape(32, 2, 8, 2)
@@ -177,6 +178,53 @@ def test_wrong_faces_are_refused_in_one_line(tmp_path: Path) -> None:
         get_renderer("mouthnet")
 
 
+def test_cards_of_wrong_kinds_are_refused_at_once(tmp_path: Path) -> None:
+    face_in(tmp_path)
+    card = tmp_path / CARD_NAME
+    text = card.read_text()
+    plain, table = text.split("[network]")[0], text[text.index("[network]") :]
+    for words, message in (
+        (plain + 'network = "x"\n', "'network' is not a table"),
+        (text.replace('"Anna Example"', "5"), "'person' is not text"),
+        (text.replace("steps = 0", 'steps = "0"'), "'steps' is not a whole number"),
+        (text.replace("steps = 0", "steps = true"), "'steps' is not a whole number"),
+        (text.replace("psnr = 30.5", 'psnr = "30.5"'), "'psnr' is not a number"),
+        (text.replace("seconds = 60.0", "seconds = []"), "'seconds' is not a number"),
+        (text.replace("depth = 2", "depth = 2.5"), "'depth' is not a whole number"),
+        (text.replace("depth = 2", f"depth = {10**30}"), "'depth' is beyond all bounds"),
+        (plain.replace("curve = ", "curve = 5 #") + table, "not the card"),
+        (text.replace("curve = [[0", "curve = [[inf"), "not the card"),
+        (text + "\nodd = " + "[" * 9000, "not the card"),
+        (text.replace("depth = 2", f"depth = {10**12}"), "another kind"),  # and no endless power
+        (text.replace("depth = 2", "depth = -3"), "another kind"),
+    ):
+        assert words != text
+        card.write_text(words)
+        with pytest.raises(WeightsError, match=message) as caught:
+            load_face(tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_face_that_cannot_be_recorded_does_not_appear(tmp_path: Path) -> None:
+    shown: list[FaceCard] = []
+
+    def refuse(card: FaceCard) -> None:
+        shown.append(card)
+        raise ProvenanceError("the ledger is full; empty the disk")
+
+    network, judge = MouthNet(SHAPE_OF), Judge(32).state_dict()
+    card = FaceCard("Anna Example", "tiny", 0, 0, 1.0, network.facts())
+    with pytest.raises(ProvenanceError):
+        save_face(tmp_path, card, network.state_dict(), judge, record=refuse)
+    assert list(tmp_path.iterdir()) == []
+    saved = save_face(tmp_path, card, network.state_dict(), judge, record=shown.append)
+    assert [c.sha256 for c in shown] == [saved.sha256] * 2
+    # An older face stays what it was.
+    with pytest.raises(ProvenanceError):
+        save_face(tmp_path, card, MouthNet(SHAPE_OF).state_dict(), judge, record=refuse)
+    assert load_face(tmp_path).card == saved
+
+
 # --- drawing -----------------------------------------------------------------------------
 
 
@@ -286,3 +334,18 @@ def test_neighbours_in_time_are_found_in_their_own_footage_alone() -> None:
     np.testing.assert_array_equal(found, [False, True, False, False, False, False, False])
     found = near(source, frame, np.array([0, 6], np.intp))
     np.testing.assert_array_equal(found, [True, False, False, False, False, False, True])
+
+
+def test_every_other_path_keeps_off_the_mouths_of_all_before_it() -> None:
+    n = 12
+    bank = Bank(
+        np.zeros((n, 1), np.float32), np.arange(n, dtype=np.float32), np.zeros((n, 1), np.float32),
+        np.zeros(n, np.bool_), np.zeros(n, np.intp), 10 * np.arange(n), np.ones(n, np.float32),
+    )  # fmt: skip
+
+    def cheapest(finder: PathFinder) -> np.ndarray:
+        return np.array([-1, np.argmin(finder.bank.penalty)], np.intp)
+
+    found = list(other_paths(bank, np.array([-1, 0], np.intp), 3, cheapest))
+    assert [p.tolist() for p in found] == [[-1, 1], [-1, 2], [-1, 3]]
+    assert (bank.penalty == np.arange(n)).all()
