@@ -129,6 +129,11 @@ def test_a_line_with_nothing_to_speak(refused: Refused, stock_voice: str, line: 
     assert refused("say", line, "--voice", stock_voice, "-o", "line.wav")
 
 
+def test_a_delivery_that_the_voice_does_not_have(refused: Refused, stock_voice: str) -> None:
+    said = refused("say", "We go.", "--voice", stock_voice, "--delivery", "warm", "-o", "a.wav")
+    assert "has no delivery 'warm'; it has: none" in said
+
+
 def test_unknown_voices_and_endings(refused: Refused, tmp_path: Path) -> None:
     assert "no stock voice 'nobody'" in refused(
         "say", "Hello.", "--voice", "stock:nobody", "-o", "line.wav"

@@ -7,11 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from test_voice_delivery import babble
 
 from media.audio import Sound
-from voice.deliveries import USUAL, distance, spoken_groups
+from voice._fit_deliveries import fit_deliveries
+from voice.deliveries import distance, spoken_groups
 from voice.delivery import measure_delivery
+from voice.voice import Voice
 
 
 def clip(hz: float, swing: float, pace: float, gain: float = 1.0, tape: str = "a"):
@@ -62,4 +65,38 @@ def test_distance_is_nought_to_itself_and_grows() -> None:
     a, b, c = (measure_delivery(babble(hz)) for hz in (120, 130, 180))
     assert distance(a, a) == 0
     assert 0 < distance(a, b) < distance(a, c)
-    assert USUAL == "usual"
+
+
+class Actor:
+    """Speaks as high as the last number of the style says."""
+
+    name = "actor"
+
+    def speak(self, script: object, voice: Voice, prosody: object = None) -> SimpleNamespace:
+        hz = 110.0 + 100.0 * float(voice.style[-1])
+        return SimpleNamespace(sound=babble(hz, 2.0, 3.5, 0.3))
+
+
+@pytest.mark.parametrize(("learnt", "kept"), [(0.68, True), (-0.3, False)])
+def test_a_manner_is_kept_only_where_it_comes_nearer(
+    monkeypatch: pytest.MonkeyPatch, learnt: float, kept: bool
+) -> None:
+    clips = [calm(k) if k % 2 else urgent(k) for k in range(12)]
+    (group,) = [g for g in spoken_groups(clips) if g.delivery.f0_hz > 150]
+    half = np.zeros(128, np.float32)
+    half[-1] = learnt  # 178 Hz as the group has it, or 80 Hz
+    seen: list[int] = []
+
+    def fit_prosody(_model: object, items: list[SimpleNamespace], *_: object, **__: object):
+        seen.extend(item.target.number for item in items)
+        return half
+
+    monkeypatch.setattr("voice._fit_gradient.fit_prosody", fit_prosody)
+    items = [SimpleNamespace(target=SimpleNamespace(number=k)) for k in range(12)]
+    voice = Voice("person", np.zeros(256, np.float32))
+    found = fit_deliveries(None, items, [group], voice, Actor(), ["We go."], seed=0)
+    assert set(seen) == set(group.clips)
+    assert list(found) == ([group.name] if kept else [])
+    if kept:
+        np.testing.assert_array_equal(found[group.name].prosody, half)
+        assert found[group.name].measures["f0_hz"] == round(group.delivery.f0_hz, 3)
