@@ -210,6 +210,29 @@ def test_a_crash_loses_the_recording_in_hand_alone(
     assert not [p for p in (out / ".ingest").iterdir() if p.name.startswith(".")]
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work folder of a finished recording without any speech."""
+    place = tmp_path_factory.mktemp("kept")
+    write_wav(place / "organ.wav", Sound(organ(3), RATE), "PCM_16")
+    folder = place / ("0" * 24)
+    working.ingest(place / "organ.wav", "organ.wav", folder, Settings(), None)
+    return folder
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["prints.npz", "facts.json"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "other", "null"])
+def test_damaged_work_is_done_again(kept: Path, tmp_path: Path, name: str, damage: str) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(kept, folder)
+    assert working.stored(folder) is not None
+    whole = (folder / name).read_bytes()
+    other = {"empty": b"", "cut": whole[: len(whole) // 2], "other": b"[1]", "null": b"null"}
+    (folder / name).write_bytes(other[damage])
+    assert working.stored(folder) is None
+
+
 def test_corrections_count_and_are_not_lost(made: Path, box: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(made, copy)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -61,6 +62,11 @@ _F0_BINS = 48
 _ORIGINAL_BITS = "PCM_24"
 _DATASET_BITS = "PCM_16"
 _LEAST_SPEECH_S = 1.0
+# What reading a damaged file of numbers or facts ends in.
+_DAMAGED = (
+    *(OSError, EOFError, zipfile.BadZipFile),
+    *(ValueError, LookupError, TypeError, AttributeError),
+)
 _UNSURE_SHARE, _UNSURE_CLIPS, _CLEAN_DB = 0.6, 3, 12.0
 
 
@@ -93,9 +99,11 @@ def stored(folder: Path) -> Ingested | None:
     """What an earlier run left in `folder`; None when there is nothing whole."""
     try:
         facts = facts_of((folder / "facts.json").read_text("utf-8"))
-        with np.load(folder / "prints.npz") as data:
+        with (folder / "prints.npz").open("rb") as stream, np.load(stream) as data:
             prints, contours = _unpacked(data)
-    except (OSError, ValueError, KeyError, TypeError):
+    except _DAMAGED:
+        return None
+    if not len(prints) == len(contours) == len(facts.clips):
         return None
     wavs = [c.wav for c in facts.clips] + [c.original for c in facts.clips]
     if any(name and not (folder / name).is_file() for name in wavs):
