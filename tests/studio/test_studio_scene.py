@@ -1,0 +1,75 @@
+"""What `resync` does once everything is rendered: it delivers."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from align.timing import Span, Timing
+from media.audio import Sound
+from media.colour import ColourTags
+from media.footage import FootageInfo, Frame
+from media.reader import read_frames
+from media.time import FrameRate
+from media.writer import FootageWriter
+from studio._jobs import quiet
+from studio.scene import _finished_track, _lip_scores
+
+PRESENTER = Path(__file__).resolve().parents[2] / "samples" / "presenter.mp4"
+COUNT = 6
+
+
+def _write(path: Path, pictures: list[np.ndarray]) -> Path:
+    height, width = pictures[0].shape[:2]
+    info = FootageInfo(
+        path=path,
+        rate=FrameRate(Fraction(25)),
+        width=width,
+        height=height,
+        frames=len(pictures),
+        duration_s=Fraction(len(pictures), 25),
+        pix_fmt="yuv420p",
+        colour=ColourTags(),
+        start_timecode=None,
+        has_sound=False,
+        rotation=0,
+        sample_aspect=Fraction(1),
+        variable_rate=False,
+    )
+    with FootageWriter(path, info, quality=10) as writer:
+        for i, rgb in enumerate(pictures):
+            writer.write(Frame(i, Fraction(i, 25), rgb))
+    return path
+
+
+def test_lips_among_lookalikes_are_measured_by_place_or_not_at_all(
+    tone: Sound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not PRESENTER.is_file():
+        pytest.skip("samples/presenter.mp4 is not there; make it with samples/make_presenter.py")
+    from lipsync.faces import track_faces
+
+    monkeypatch.setenv("WILDLINE_CACHE", str(tmp_path / "cache"))
+    one = []
+    for frame in read_frames(PRESENTER, 0, COUNT):
+        height, width = frame.rgb.shape[:2]
+        middle = frame.rgb[:, (width - height) // 2 : (width + height) // 2]
+        one.append(cv2.resize(middle, (320, 320), interpolation=cv2.INTER_AREA))
+    twins = _write(tmp_path / "twins.mp4", [np.hstack([rgb, rgb]) for rgb in one])
+    times = Timing((), (Span("AA", 0.0, 0.2), Span("M", 0.2, 0.4)), 0.4)
+    person = track_faces(twins, at=(0.75, 0.5))
+    assert person.faces == 2
+    found = _finished_track(twins, person, quiet)
+    assert found is not None
+    assert (found.landmarks[:, 4, 0] > 320).all()
+    wall = _write(tmp_path / "wall.mp4", [np.full((320, 640, 3), 90, np.uint8)] * 3)
+    assert _finished_track(wall, person, quiet) is None
+    alone = _write(tmp_path / "alone.mp4", one)
+    lips = _lip_scores(alone, alone, tone, times, None, quiet)
+    assert lips is not None
+    assert lips.frames == COUNT
+    assert _lip_scores(alone, wall, tone, times, None, quiet) is None
