@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from lipsync.follow import FaceFollower
 from lipsync.likeness import Likeness
 from lipsync.pose import FACE_HEIGHT_MM, Pose
 from lipsync.shots import CUT_CHANGE, ContentChange, NoseWatch, shot_numbers, smooth_landmarks
+from lipsync.square import pixel_aspect, squared
 from lipsync.track import LANDMARKS, Absence, FaceTrack
 from lipsync.watch import FaceWatch, doubts
 from media.errors import MediaError, NoFaceError, NoSoundError
@@ -48,10 +49,7 @@ Floats = NDArray[np.float32]
 Progress = Callable[[str, int, int | None], None]
 
 # Raise when tracking changes, so that old caches are not read.
-_VERSION = 4
-
-# Pixels as near to square as this are square.
-_SQUARE = 0.01
+_VERSION = 5
 
 
 def track_faces(
@@ -95,11 +93,6 @@ class _Tracking:
     progress: Progress | None
     cache: Path | None
 
-    @property
-    def _aspect(self) -> float:
-        aspect = float(self.info.sample_aspect)
-        return 1.0 if abs(aspect - 1) < _SQUARE else aspect
-
     def largest(self, at: tuple[float, float] | None) -> FaceTrack:
         """The face at `at`, or the largest of the first frame that has one."""
         return self._kept(at, lambda: self._build(at, None))
@@ -138,7 +131,7 @@ class _Tracking:
         """The track from the cache, or made and put there."""
         if self.cache is None:
             return make()
-        kept = self.cache / f"track-{_key(self.sha, choice, self._aspect)}.npz"
+        kept = self.cache / f"track-{_key(self.sha, choice, pixel_aspect(self.info))}.npz"
         track = _from_cache(kept)
         if track is None:
             track = make()
@@ -149,9 +142,9 @@ class _Tracking:
     def _build(self, at: tuple[float, float] | None, who: Likeness | None) -> FaceTrack:
         from media.video import prefetch, read_pictures
 
-        aspect = self._aspect
+        aspect = pixel_aspect(self.info)
         track = build_track(
-            _squared(prefetch(read_pictures(self.path)), aspect),
+            squared(prefetch(read_pictures(self.path)), aspect),
             self.info.rate,
             (max(1, round(self.info.width * aspect)), self.info.height),
             at=at,
@@ -161,17 +154,6 @@ class _Tracking:
             total=self.info.frames,
         )
         return replace(track, aspect=aspect)
-
-
-def _squared(pictures: Iterator[Picture], aspect: float) -> Iterator[Picture]:
-    """Pictures with square pixels: a squeezed face is not what the network knows."""
-    if aspect == 1.0:
-        yield from pictures
-        return
-    from media.picture import SquarePicture
-
-    for picture in pictures:
-        yield SquarePicture(picture, aspect)
 
 
 def _key(sha: str, choice: object, aspect: float) -> str:

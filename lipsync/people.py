@@ -21,6 +21,7 @@ import numpy as np
 
 from lipsync.detect import Box, FaceFinder, FaceMesh, Seen
 from lipsync.likeness import STRANGER, Likeness
+from lipsync.square import pixel_aspect, squared
 from media.errors import MediaError, NoFaceError
 
 if TYPE_CHECKING:
@@ -176,8 +177,8 @@ def people_in(
 ) -> list[Person]:
     """The people in the footage at `path`, those seen most often first.
 
-    `samples` frames, spread over frames `span` (first, stop) or all, are searched. Raises
-    `MediaError` when the footage cannot be read.
+    `samples` frames, spread over frames `span` (first, stop) or all, are searched, with square
+    pixels as `track_faces` sees them. Raises `MediaError` when the footage cannot be read.
     """
     from media.video import probe, read_pictures
 
@@ -186,11 +187,11 @@ def people_in(
     first, stop = span or (0, max(total, 1))
     wanted = {first + round((i + 0.5) * (stop - first) / samples - 0.5) for i in range(samples)}
     pictures = (p for p in read_pictures(path, first, stop) if p.index in wanted)
-    return gather(pictures)
+    return gather(squared(pictures, pixel_aspect(info)))
 
 
 def gather(pictures: Iterable[Picture]) -> list[Person]:
-    """The people on these pictures of one film, those seen most often first."""
+    """The people on these pictures (square pixels) of one film, those seen most often first."""
     faces, groups, count = _Faces(), _Groups(), 0
     try:
         for picture in pictures:
