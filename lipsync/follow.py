@@ -34,7 +34,8 @@ class FaceFollower:
     picture's width and height in the first frame with a face; without both, the largest face.
 
     `faces` is how many were in the picture at once. When two faces met and the wrong one was
-    followed for some frames, `mistaken` says after a step how many of the last ones those were.
+    followed for some frames, `mistaken` says after a step how many of the frames before it those
+    were.
     """
 
     def __init__(self, at: tuple[float, float] | None = None, who: Likeness | None = None) -> None:
@@ -58,12 +59,14 @@ class FaceFollower:
         self.mistaken = 0
         points = self._continue(rgb) if self._window is not None else None
         if points is not None and not self._is_still_the_one(points, rgb):
-            self.mistaken = self._frame - self._verified
+            self.mistaken = self._frame - self._verified - 1
             points = None
         reason = Absence.NO_FACE
         if points is None:
             self._window, self._velocity = None, (0.0, 0.0)
             points, reason = self._search(rgb)
+            if points is not None:  # a search looks who it is
+                self._verified = self._frame
         self._frame += 1
         if points is None:
             self._missing += 1

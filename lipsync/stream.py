@@ -189,7 +189,9 @@ class MouthStream:
                 f"frame {self._next} is {picture.shape}, but the stream takes "
                 f"{(self._size[1], self._size[0], 3)}; keep the size"
             )
-        self._waiting.append(self._watch.look(self._next, picture))
+        now = self._watch.look(self._next, picture)
+        self._take_back(self._watch.mistaken)
+        self._waiting.append(now)
         self._next += 1
         return self._finish_one() if len(self._waiting) > self.delay else None
 
@@ -207,6 +209,18 @@ class MouthStream:
     def finish(self) -> Iterator[Pixels]:
         """`rest` for OpenCV."""
         return (_bgr(done) for done in self.rest())
+
+    def _take_back(self, mistaken: int) -> None:
+        """Forget the face in the last `mistaken` frames: it was somebody else's.
+
+        Those that wait come back as they are; those that have left steady no other any more.
+        """
+        if mistaken > len(self._waiting):
+            self._paster.reset()
+        for frames in (self._waiting, self._past):
+            for back in range(1, min(mistaken, len(frames)) + 1):
+                frames[-back] = replace(frames[-back], raw=_nothing())
+            mistaken = max(0, mistaken - len(frames))
 
     def _finish_one(self) -> Finished:
         now = self._waiting.popleft()
@@ -298,6 +312,11 @@ def _bgr(done: Finished) -> Pixels:
     return np.ascontiguousarray(rgb[..., ::-1])
 
 
+def _nothing() -> Floats:
+    """The landmarks of no face."""
+    return np.full((LANDMARKS, 3), np.nan, np.float32)
+
+
 class _Follower:
     """Follows the face while the frames come."""
 
@@ -314,8 +333,13 @@ class _Follower:
         self._shot += int(cut)
         points, _ = self._face.step(picture, cut=cut)
         drift = self._nose.update(picture, None if cut else points)
-        raw = np.full((LANDMARKS, 3), np.nan, np.float32) if points is None else points
+        raw = _nothing() if points is None else points
         return _Waiting(index, picture, raw, drift, self._shot)
+
+    @property
+    def mistaken(self) -> int:
+        """How many of the frames before the last one looked at show somebody else's face."""
+        return self._face.mistaken
 
     steady = staticmethod(smooth_landmarks)
 
@@ -332,7 +356,9 @@ class _Follower:
 
 
 class _Known:
-    """A track made before."""
+    """A track made before; what was mistaken in it is taken back already."""
+
+    mistaken = 0
 
     def __init__(self, track: FaceTrack) -> None:
         self._track, self._fit = track, usable_frames(track)
@@ -342,8 +368,7 @@ class _Known:
         """The track's own record of a frame."""
         track = self._track
         if index >= len(track):
-            raw = np.full((LANDMARKS, 3), np.nan, np.float32)
-            return _Waiting(index, picture, raw, (0.0, 0.0), int(track.shot[-1]))
+            return _Waiting(index, picture, _nothing(), (0.0, 0.0), int(track.shot[-1]))
         clear = bool(self._fit[index])
         shot = int(track.shot[index])
         return _Waiting(index, picture, track.landmarks[index], (0.0, 0.0), shot, clear)

@@ -18,7 +18,7 @@ from align.visemes import curves
 from lipsync.crop import CropSpec, lip_shape
 from lipsync.engines import BankSource
 from lipsync.stream import MOST_DELAY, Finished, MouthModel, MouthStream
-from lipsync.track import FaceTrack
+from lipsync.track import Absence, FaceTrack
 from media.errors import MediaError
 
 SPEC = CropSpec(128)
@@ -149,6 +149,41 @@ def test_opencv_frames_in_and_out(
     changed = (two[0][12] != frames[12][..., ::-1]).any(-1)
     assert changed.any()
     assert not changed[: int(track.landmarks[12, 4, 1])].any()
+
+
+@pytest.mark.parametrize(("delay", "kept"), [(6, [16, 17, 18, 19]), (2, [18, 19]), (0, [])])
+def test_frames_that_wait_with_somebody_elses_face_keep_its_mouth(
+    model: MouthModel,
+    scene: tuple[list[np.ndarray], FaceTrack],
+    monkeypatch: pytest.MonkeyPatch,
+    delay: int,
+    kept: list[int],
+) -> None:
+    frames, track = scene
+
+    class Follower:
+        """At frame 20 it turns out that the four before were somebody else's."""
+
+        def __init__(self, *_: object) -> None:
+            self._points = iter(track.landmarks)
+            self._steps, self.mistaken = 0, 0
+
+        def step(self, _: object, *, cut: bool) -> tuple[np.ndarray, Absence]:
+            del cut
+            self.mistaken = 4 if self._steps == 20 else 0
+            self._steps += 1
+            return next(self._points), Absence.PRESENT
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("lipsync.follow.FaceFollower", Follower)
+    stream = model.stream(R25, (SIDE, SIDE), delay=delay)
+    line = talk(2.6, seed=8)
+    stream.say(line, voice(line))
+    done = run(stream, frames[:28])
+    assert [d.index for d in done] == list(range(28))
+    assert [d.index for d in done if d.change is None] == kept
 
 
 def test_refusals(model: MouthModel) -> None:
