@@ -62,11 +62,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class WeightsUsed:
-    """Learned numbers that the voice stands on."""
+    """Learned numbers that the voice stands on.
+
+    `part` says what a trained voice speaks with: "model" or "reference". Engines that find these
+    as files compare them with `sha256` before they speak (`voice.engines._coqui.held_to_card`).
+    It is empty for what the voice was merely made from.
+    """
 
     name: str
     sha256: str
     licence: str
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +260,8 @@ def _card(voice: Voice, numbers_sha256: str) -> str:
         table = tomlkit.aot()
         for row in rows:
             fields = row.__dataclass_fields__
-            table.append(tomlkit.item({k: getattr(row, k) for k in fields}))
+            values = {k: getattr(row, k) for k in fields}
+            table.append(tomlkit.item({k: v for k, v in values.items() if k != "part" or v}))
         if rows:
             document[key] = table
     return tomlkit.dumps(document)

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from align.phones import _LETTERS
 from align.text import speakable
 from media.errors import EngineMissingError, TextError, WeightsError
+from media.files import sha256_of
 from voice.engines import get_synthesizer
 from voice.engines._coqui import licence_of, open_checkpoint, read_state
 from voice.engines._coqui_text import MISAKI_LETTERS, MISAKI_PUNCTUATION, Reading, reading
 from voice.engines._coqui_timing import character_frames, timing_of_characters, whole_frames
 from voice.prosody import Prosody, WordWishes
 from voice.training.presets import PRESETS
-from voice.voice import STYLE_SIZE, Voice
+from voice.voice import STYLE_SIZE, Voice, WeightsUsed, load_voice
 
 LINE = "In 1963, we chose to go; then we went home."
 HOP, RATE = 256, 16_000
@@ -66,7 +67,11 @@ def engine():
 
 
 def a_voice(folder: Path) -> Voice:
-    return Voice("anna", np.zeros(STYLE_SIZE), engine="vits", person="Anna", folder=folder)
+    """A voice whose card names the weights that lie in its folder now."""
+    weights = sorted(p for p in (folder / "model").glob("*") if p.suffix != ".json")
+    rows = tuple(WeightsUsed(p.name, sha256_of(p), "own", "model") for p in weights)
+    style = np.zeros(STYLE_SIZE)
+    return Voice("anna", style, engine="vits", person="Anna", weights=rows, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -361,6 +366,30 @@ def test_a_trainers_checkpoint_is_read_as_it_is(engine, folder: Path, tmp_path: 
         engine.speak(speakable(LINE), a_voice(copy)).sound.samples,
         engine.speak(speakable(LINE), a_voice(folder)).sound.samples,
     )
+
+
+def test_another_persons_model_in_the_folder_is_refused(
+    engine, folder: Path, tmp_path: Path
+) -> None:
+    """Also what a stopped retraining leaves: the old card, the new model."""
+    copy = tmp_path / "anna"
+    shutil.copytree(folder, copy)
+    start = WeightsUsed("vits (bo)", "0" * 64, "own")
+    card = a_voice(copy)
+    dataclasses.replace(card, weights=(*card.weights, start)).save(copy)
+    voice = load_voice(copy)
+    assert [w.part for w in voice.weights] == ["model", ""]
+    engine.speak(speakable("Home."), voice)
+    path = copy / "model" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # a whole file of weights, of somebody else
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="is not the model that the card of voice 'anna'"):
+        engine.speak(speakable("Home."), voice)
+    # The checkpoint that the voice was trained from is another person too.
+    other = dataclasses.replace(voice, weights=(WeightsUsed("bo", sha256_of(path), "own"),))
+    with pytest.raises(WeightsError, match="train the voice again"):
+        engine.speak(speakable("Home."), other)
 
 
 def test_a_voice_without_a_folder_is_refused(engine) -> None:

@@ -155,7 +155,8 @@ def test_the_voice_keeps_a_reference_and_names_its_checkpoint(
     assert np.linalg.norm(arrays["speaker"]) == pytest.approx(1.0, abs=0.1)
     assert str(checkpoint) in (folder / "model" / "base.toml").read_text()
     assert not (folder / "model" / "model.safetensors").exists()
-    assert [w.licence for w in load_voice(folder).weights] == ["cpml"]
+    rows = load_voice(folder).weights
+    assert [(w.part, w.licence) for w in rows] == [("reference", "cpml"), ("model", "cpml")]
 
 
 def test_long_texts_are_cut_at_sentences(engine, folder: Path, monkeypatch) -> None:
@@ -214,6 +215,50 @@ def test_what_follows_the_last_word_is_cut_off(engine) -> None:
     assert said.timing.duration_s == pytest.approx(0.65)
 
 
+def test_another_persons_reference_or_checkpoint_is_refused(
+    engine, folder: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    import tomlkit
+
+    from media.files import sha256_of
+    from voice.engines.xtts import Reference, save_reference
+
+    copy = tmp_path / "anna"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("training"))
+    rng = np.random.default_rng(1)
+    latents = rng.normal(size=(1, 32, WIDTH)).astype(np.float32)
+    someone = Reference(latents, rng.normal(size=(1, 512, 1)).astype(np.float32))
+    save_reference(someone, copy / "model" / "reference.safetensors")
+    with pytest.raises(WeightsError, match="is not the reference that the card of voice 'Anna'"):
+        engine.speak(speakable("We went."), load_voice(copy))
+    other = tmp_path / "model.pth"
+    other.write_bytes((checkpoint / "model.pth").read_bytes() + b"\0")
+    named = {"weights": str(other), "sha256": sha256_of(other), "bytes": other.stat().st_size}
+    (copy / "model" / "base.toml").write_text(tomlkit.dumps(named))
+    with pytest.raises(WeightsError, match="is not the model that the card of voice 'Anna'"):
+        engine.speak(speakable("We went."), load_voice(copy))
+
+
+def test_weights_are_hashed_once_until_they_change(tmp_path: Path, monkeypatch) -> None:
+    import os
+
+    from voice.engines import _coqui
+
+    read: list[Path] = []
+    own = _coqui.sha256_of
+    monkeypatch.setattr(_coqui, "sha256_of", lambda path: read.append(path) or own(path))
+    path = tmp_path / "model.pth"
+    path.write_bytes(b"one")
+    assert _coqui.file_sum(path) == _coqui.file_sum(path) == own(path)
+    assert len(read) == 1
+    path.write_bytes(b"two")
+    os.utime(path, ns=(1, 1))
+    assert _coqui.file_sum(path) == own(path)
+    assert len(read) == 2
+    with pytest.raises(WeightsError, match="missing or cannot be read"):
+        _coqui.file_sum(tmp_path / "gone")
+
+
 # --- licences and wrong checkpoints --------------------------------------------------------
 
 
@@ -247,7 +292,8 @@ def test_the_hub_failing_is_one_line(dataset: Path, tmp_path: Path, monkeypatch)
     [
         (lambda m: (m / "vocab.json").unlink(), "has no vocab.json"),
         (lambda m: (m / "vocab.json").write_text("{}"), "is no vocabulary"),
-        (lambda m: (m / "reference.safetensors").write_bytes(b"x"), "missing or damaged"),
+        (lambda m: (m / "reference.safetensors").write_bytes(b"x"), "is not the reference that"),
+        (lambda m: (m / "reference.safetensors").unlink(), "missing or damaged"),
         (lambda m: (m / "base.toml").write_text("weights = 3"), "cannot be read"),
         (
             lambda m: (m / "base.toml").write_text(
@@ -323,6 +369,10 @@ def test_the_language_model_is_trained_further_and_speaks(
     )
     said = engine.speak(speakable("We went."), load_voice(out))
     assert len(said.sound) > 0
+    assert [w.part for w in load_voice(out).weights] == ["model", "reference", ""]
+    trained(dataset, out, checkpoint, accept_licence="cpml", preset=size, steps=0)
+    assert not (out / "model" / "model.safetensors").exists()
+    assert [w.part for w in load_voice(out).weights] == ["reference", "model"]
 
 
 def test_training_says_which_file_is_missing(

@@ -17,15 +17,19 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from media.errors import EngineMissingError, WeightsError
+from media.errors import EngineMissingError, MediaError, WeightsError
+from media.files import sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+    from voice.voice import Voice
 
 __all__ = [
     "CONFIG_NAME",
@@ -33,7 +37,9 @@ __all__ = [
     "Checkpoint",
     "accepted_licence",
     "dice",
+    "file_sum",
     "filled",
+    "held_to_card",
     "licence_of",
     "open_checkpoint",
     "quietly_imported",
@@ -214,6 +220,38 @@ def _xtts_configurations() -> list[Any]:
 
 def _damaged(path: Path) -> WeightsError:
     return WeightsError(f"'{path}' is damaged or no file of weights; get or train it again")
+
+
+def file_sum(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, taken anew only when its time or size has changed.
+
+    Raises `WeightsError` when the file is missing or cannot be read.
+    """
+    try:
+        found = path.stat()
+        return _sum(path.resolve(), found.st_mtime_ns, found.st_size)
+    except (OSError, MediaError) as error:
+        raise WeightsError(f"'{path}' is missing or cannot be read; put it back") from error
+
+
+@lru_cache(maxsize=64)
+def _sum(path: Path, stamp: int, size: int) -> str:
+    del stamp, size
+    return sha256_of(path)
+
+
+def held_to_card(voice: Voice, part: str, sha256: str, path: Path) -> str:
+    """`sha256`, when it is that of the `part` ("model", "reference") on the voice's card.
+
+    The consent that covers a voice covers the person it was trained on; files put into its
+    folder from elsewhere are somebody else. Raises `WeightsError`.
+    """
+    if sha256 not in (row.sha256 for row in voice.weights if row.part == part):
+        raise WeightsError(
+            f"'{path}' is not the {part} that the card of voice '{voice.name}' was written for; "
+            "put that one back, or train the voice again"
+        )
+    return sha256
 
 
 def save_state(state: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -27,7 +27,9 @@ from voice.engines import Utterance
 from voice.engines._coqui import (
     Checkpoint,
     dice,
+    file_sum,
     filled,
+    held_to_card,
     open_checkpoint,
     quietly_imported,
     read_state,
@@ -93,7 +95,8 @@ class VitsSynthesizer:
         """The whole script as one utterance at the checkpoint's own rate.
 
         Raises `TextError` for what the model has no characters for and for lengths out of
-        reach, `WeightsError` when the voice's checkpoint cannot be used.
+        reach, `WeightsError` when the voice's checkpoint cannot be used or is not the one that
+        its card names.
         """
         pieces = script.pieces(_LONGEST)
         return joined(script, pieces, list(self._spoken(pieces, voice, prosody)))
@@ -129,14 +132,14 @@ class VitsSynthesizer:
             )
         found = open_checkpoint(voice.folder / MODEL_FOLDER, "vits")
         device = self._device or best_device()
-        stamp = found.weights.stat().st_mtime_ns
-        return _loaded(found.folder.resolve(), stamp, "cpu" if device == "mps" else device)
+        sha256 = held_to_card(voice, "model", file_sum(found.weights), found.weights)
+        return _loaded(found.folder.resolve(), sha256, "cpu" if device == "mps" else device)
 
 
 @lru_cache(maxsize=2)
-def _loaded(folder: Path, stamp: int, device: str) -> _Model:
-    """The checkpoint in `folder`, as it was at `stamp`, ready to speak."""
-    del stamp
+def _loaded(folder: Path, sha256: str, device: str) -> _Model:
+    """The checkpoint in `folder`, whose weights are those of `sha256`, ready to speak."""
+    del sha256
     return load_vits(open_checkpoint(folder, "vits"), device)
 
 

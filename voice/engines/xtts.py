@@ -16,6 +16,7 @@ the checkpoint they come from and its sha256.
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,13 +29,14 @@ import numpy as np
 from align.text import Script
 from media.audio import Sound, resample
 from media.errors import AlignError, MediaError, TextError, WeightsError
-from media.files import sha256_of
 from voice.engines import Utterance
 from voice.engines._coqui import (
     CONFIG_NAME,
     Checkpoint,
     dice,
+    file_sum,
     filled,
+    held_to_card,
     open_checkpoint,
     quietly_imported,
     read_state,
@@ -105,7 +107,7 @@ class XttsSynthesizer:
         """The whole script as one utterance of 24 kHz; its durations are not known.
 
         Raises `TextError` for lines out of reach, `WeightsError` when the checkpoint cannot
-        be used.
+        be used, or when it or the reference is not the one that the voice's card names.
         """
         pieces = script.pieces(_LONGEST)
         whole = joined(script, pieces, list(self._spoken(pieces, voice, prosody)))
@@ -134,7 +136,7 @@ class XttsSynthesizer:
     ) -> Iterator[Utterance]:
         refuse_beyond(prosody, self.name)
         folder, model = self._model(voice)
-        reference = _read_reference(folder / REFERENCE_NAME)
+        reference = _read_reference(folder / REFERENCE_NAME, voice)
         words = wishes_by_piece(pieces, prosody.words)
         for number, (piece, own) in enumerate(zip(pieces, words, strict=True)):
             wishes = replace(prosody, words=own)
@@ -167,8 +169,8 @@ class XttsSynthesizer:
         folder = voice.folder / MODEL_FOLDER
         weights = _weights_of(folder)
         device = self._device or best_device()
-        stamp = weights.stat().st_mtime_ns
-        found = _loaded(folder.resolve(), weights, stamp, "cpu" if device == "mps" else device)
+        sha256 = held_to_card(voice, "model", file_sum(weights), weights)
+        found = _loaded(folder.resolve(), weights, sha256, "cpu" if device == "mps" else device)
         return folder, found
 
 
@@ -182,7 +184,7 @@ def _weights_of(folder: Path) -> Path:
         path, sha256, size = Path(card["weights"]), str(card["sha256"]), int(card["bytes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"'{base}' cannot be read ({error}); make the voice again") from error
-    if not path.is_file() or path.stat().st_size != size or sha256_of(path) != sha256:
+    if not path.is_file() or path.stat().st_size != size or file_sum(path) != sha256:
         raise WeightsError(
             f"the checkpoint '{path}' that this voice was made with is gone or was changed; "
             "put it back or make the voice again"
@@ -191,8 +193,9 @@ def _weights_of(folder: Path) -> Path:
 
 
 @lru_cache(maxsize=1)
-def _loaded(folder: Path, weights: Path, stamp: int, device: str) -> _Model:
-    del stamp
+def _loaded(folder: Path, weights: Path, sha256: str, device: str) -> _Model:
+    """The model of `folder` with the `weights` of that `sha256`."""
+    del sha256
     config = open_checkpoint_config(folder)
     return load_xtts(Checkpoint(folder, config, weights), device)
 
@@ -302,12 +305,15 @@ def save_reference(reference: Reference, path: Path) -> None:
         temporary.write_bytes(save(arrays))
 
 
-def _read_reference(path: Path) -> Reference:
+def _read_reference(path: Path, voice: Voice) -> Reference:
+    """The reference, of the very bytes that the voice's card knows."""
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     try:
-        arrays = load_file(path)
+        content = path.read_bytes()
+        held_to_card(voice, "reference", hashlib.sha256(content).hexdigest(), path)
+        arrays = load(content)
         return Reference(arrays["latents"], arrays["speaker"])
     except (OSError, KeyError, SafetensorError) as error:
         raise WeightsError(

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from media.errors import ArchiveError, WeightsError, WildlineError
-from media.files import atomic_path, output_error, sha256_of
+from media.files import atomic_path, output_error
 from voice.engines import get_synthesizer
 from voice.engines._coqui import (
     WEIGHTS_NAME,
     Checkpoint,
     accepted_licence,
+    file_sum,
     licence_of,
     open_checkpoint,
 )
@@ -314,13 +315,20 @@ def _voice(
 
 
 def _weights(job: _Job, origin: Checkpoint | None, licence: str) -> tuple[WeightsUsed, ...]:
-    """The voice's own weights, which a checkpoint's licence extends to, and that checkpoint."""
-    own = job.out / MODEL_FOLDER / WEIGHTS_NAME
+    """What the voice speaks with, which a checkpoint's licence extends to, and that checkpoint."""
+    from voice.engines.xtts import REFERENCE_NAME
+
+    folder = job.out / MODEL_FOLDER
+    own, reference = folder / WEIGHTS_NAME, folder / REFERENCE_NAME
+    name = f"{job.engine} ({job.out.name})"
     rows = []
     if own.is_file():
-        rows.append(WeightsUsed(f"{job.engine} ({job.out.name})", sha256_of(own), licence))
+        rows.append(WeightsUsed(name, file_sum(own), licence, "model"))
+    if job.engine == "xtts":
+        sha256 = file_sum(reference)
+        rows.append(WeightsUsed(f"reference of {name}", sha256, licence, "reference"))
     if origin is not None:
-        rows.append(
-            WeightsUsed(f"{job.engine} ({origin.folder.name})", sha256_of(origin.weights), licence)
-        )
+        part = "" if own.is_file() else "model"
+        base = f"{job.engine} ({origin.folder.name})"
+        rows.append(WeightsUsed(base, file_sum(origin.weights), licence, part))
     return tuple(rows)

@@ -9,11 +9,12 @@ from typing import Any
 from align.text import speakable
 from media.audio import read_sound
 from media.errors import WeightsError
-from media.files import atomic_path, output_error, sha256_of
+from media.files import atomic_path, output_error
 from voice.engines._coqui import (
     CONFIG_NAME,
     WEIGHTS_NAME,
     Checkpoint,
+    file_sum,
     filled,
     open_checkpoint,
     quietly_imported,
@@ -200,6 +201,7 @@ def export_xtts(
         model = load_xtts(open_checkpoint(folder, "xtts"))
     else:
         _name_base(start.weights, folder / BASE_NAME)
+        (folder / WEIGHTS_NAME).unlink(missing_ok=True)  # of an earlier training into this folder
         model = load_xtts(start)
     longest = sorted(examples, key=lambda e: -e.duration_s)[:_REFERENCES]
     references = [read_sound(example.path) for example in longest]
@@ -212,7 +214,7 @@ def _name_base(weights: Path, path: Path) -> None:
     document = tomlkit.document()
     document.add(tomlkit.comment("The weights of this voice stay where they are."))
     document["weights"] = str(weights.resolve())
-    document["sha256"] = sha256_of(weights)
+    document["sha256"] = file_sum(weights)
     document["bytes"] = weights.stat().st_size
     with atomic_path(path) as temporary:
         temporary.write_text(tomlkit.dumps(document), "utf-8")
