@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from align.timing import Timing
+    from lipsync.people import FaceChoice
 
-__all__ = ["DELIVERY_RATE", "Progress", "quiet", "speech_span", "tools"]
+__all__ = ["DELIVERY_RATE", "Progress", "chosen_face", "quiet", "speech_span", "tools"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and how much there is (or None)."""
 
 DELIVERY_RATE = 48_000
 """Hz, what film sound is delivered at."""
+
+
+_HEARD_S = 0.5  # around the line, when it is listened who talks there
 
 
 def quiet(what: str, done: int, total: int | None) -> None:
@@ -26,6 +31,20 @@ def speech_span(timing: Timing) -> tuple[float, float]:
     """First and last moment of speech, in seconds."""
     spans = timing.phones or timing.words
     return (spans[0].start_s, spans[-1].end_s) if spans else (0.0, 0.0)
+
+
+def chosen_face(face: str | FaceChoice | None, speech: tuple[float, float]) -> FaceChoice | None:
+    """Who is meant by `face`; whoever talks does so where the line goes.
+
+    `speech` are the first and last second of the line in the footage, around which it is listened.
+    Raises `MediaError` for words that choose nobody.
+    """
+    from lipsync.people import FaceChoice
+
+    chosen = FaceChoice.parse(face) if isinstance(face, str) else face
+    if chosen is None or chosen.kind != "talking" or chosen.span is not None:
+        return chosen
+    return replace(chosen, span=(max(0.0, speech[0] - _HEARD_S), speech[1] + _HEARD_S))
 
 
 def tools(*engines: str) -> list[str]:

@@ -182,11 +182,10 @@ def _open(
     footage: Path, at: float, times: Timing, lead: float, face: str | None, progress: Progress
 ) -> PreviewShot:
     """The stretch of the footage that shows the line, ready to render."""
-    from lipsync.people import FaceChoice
     from lipsync.preview import PreviewShot
     from media.errors import TextError
     from media.video import probe
-    from studio._jobs import speech_span
+    from studio._jobs import chosen_face, speech_span
 
     info = probe(footage)
     begin, end = (at + s for s in speech_span(times))
@@ -198,5 +197,5 @@ def _open(
             f"{float(info.duration_s):.2f} s; start it earlier"
         )
     stop = min(total, info.rate.frame_at(end + lead) + 1)
-    choice = None if face is None else FaceChoice.parse(face)
+    choice = chosen_face(face, (begin, end))
     return PreviewShot.open(footage, face=choice, stretch=(first, stop), progress=progress)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from media.errors import MediaError, NoFaceError, OutputError, TextError
 from media.files import sha256_of, user_cache_dir
-from studio._jobs import DELIVERY_RATE, Progress, quiet, speech_span, tools
+from studio._jobs import DELIVERY_RATE, Progress, chosen_face, quiet, speech_span, tools
 from studio._sources import footage_in, keep_inputs, line_timing
 from studio.credentials import Ingredient, Statement
 from studio.provenance import Disclosure, Papers, delivery, publish, weights_used
@@ -46,7 +46,6 @@ _GENERATED = {
     "picture": "mouth re-rendered in real footage, sound replaced",
     "patch": "re-rendered mouth with its matte, to be laid over real footage",
 }
-_HEARD_S = 0.5  # around the line, when it is listened who talks there
 _LIP_WEIGHTS = ("mediapipe-face-mesh", "perth")
 
 
@@ -110,7 +109,8 @@ def resync(
         scene, clips = _scene(footage), footage_in(archive)
         keep_inputs(target, clips)
         heard, times = _heard(sound, text, timing, scene, at_s)
-        choice = _choice(face, times, at_s)
+        first, last = speech_span(times)
+        choice = chosen_face(face, (at_s + first, at_s + last))
         find_face(footage, progress, choice)
         laid, times = _placed(watermark(heard), times, at_s)
         report = render(
@@ -170,17 +170,6 @@ def delivered_name(out: Path, deliver: Deliver) -> Path:
     if stills and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise OutputError(f"the stills go to '{folder}', which is not empty; choose another name")
     return out.with_suffix(".json") if stills else out
-
-
-def _choice(face: str | FaceChoice | None, times: Timing, at_s: float) -> FaceChoice | None:
-    """Who is meant; whoever talks does so where the line goes."""
-    from lipsync.people import FaceChoice
-
-    chosen = FaceChoice.parse(face) if isinstance(face, str) else face
-    if chosen is None or chosen.kind != "talking" or chosen.span is not None:
-        return chosen
-    first, last = speech_span(times)
-    return replace(chosen, span=(max(0.0, at_s + first - _HEARD_S), at_s + last + _HEARD_S))
 
 
 def find_face(footage: Path, progress: Progress, face: FaceChoice | None = None) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from media.errors import NoFaceError
 from media.files import user_cache_dir
+from studio._jobs import chosen_face
 from studio._sources import files_in, footage_in
 from studio.batch.bench import Bench
 from studio.batch.speech import LINE, TIMING, production_sound
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["make_faces", "make_shot", "shot_name"]
 
 _LOSSLESS = 0  # as `FootageWriter` takes it
-_HEARD_S = 0.5  # around the line, when it is listened who talks there
 
 
 def make_faces(bench: Bench, folder: Path) -> Mapping[str, Any]:
@@ -111,7 +111,7 @@ def _whose(bench: Bench, cut: Path, span: tuple[float, float]) -> FaceChoice | N
         with suppress(NoFaceError):
             likeness = track_faces(film, cache=cache).likeness
             return FaceChoice("likeness", likeness=likeness)
-    choice = FaceChoice("talking", span=(max(0.0, span[0] - _HEARD_S), span[1] + _HEARD_S))
+    choice = chosen_face("talking", span)
     try:
         track_faces(cut, face=choice, cache=cache)
     except NoFaceError:

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from lipsync_film import film, talking_marks, track_of
@@ -17,8 +17,12 @@ from lipsync_talk import talk, voice
 
 import lipsync.faces
 from align.formats import write_timing
+from align.timing import Span, Timing
+from lipsync.people import FaceChoice
+from lipsync.preview import PreviewShot
 from media.errors import EngineMissingError, MediaError, WildlineError
-from studio._lipsync_commands import engine_spec
+from studio._jobs import chosen_face, quiet
+from studio._lipsync_commands import _open, engine_spec
 from studio._preview_server import make_server
 from studio.cli import run
 
@@ -63,6 +67,24 @@ def test_preview_asks_for_consent(
 ) -> None:
     assert run(["preview", str(scene), str(tmp_path / "line.wav"), "--no-open"]) == 2
     assert "consent" in capsys.readouterr().err
+
+
+def test_preview_listens_who_talks_where_the_line_goes_as_a_shot_does(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(PreviewShot, "open", lambda *_a, **told: asked.append(told))
+    phones = (Span("AA", 0.2, 0.5), Span("M", 0.5, 0.9))
+    line = Timing((Span("am", 0.2, 0.9),), phones, 1.0)
+    for face in ("talking", "left", None):
+        _open(scene, 1.0, line, 0.5, face, quiet)
+    talking, left, nobody = (told["face"] for told in asked)
+    assert talking.kind == "talking"
+    assert talking.span == pytest.approx((0.7, 2.4))
+    assert (left.kind, left.span, nobody) == ("left", None, None)
+    assert chosen_face("talking", (0.1, 0.4)) == FaceChoice("talking", span=(0.0, 0.9))
+    own = FaceChoice("talking", span=(3.0, 4.0))
+    assert chosen_face(own, (0.1, 0.4)) is own
 
 
 def test_engines_are_named_with_their_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
