@@ -270,14 +270,12 @@ def _same_person(
     return track_faces(path, face=who, progress=progress, cache=cache)
 
 
-def archive_source(path: Path, cache: Path, progress: Progress | None = None) -> BankSource:
-    """Footage of a person, tracked and its own sound aligned; both are kept in `cache`.
+def archive_source(path: Path, track: FaceTrack, cache: Path) -> BankSource:
+    """Footage of the person followed by `track`, its own sound aligned; that is kept in `cache`.
 
-    Raises `NoFaceError` and `MediaError`.
+    Raises `MediaError`.
     """
-    from lipsync.faces import track_faces
-
-    return _source(path, track_faces(path, progress=progress, cache=cache), cache)
+    return _source(path, track, cache)
 
 
 def _source(path: Path, track: FaceTrack, cache: Path) -> BankSource:

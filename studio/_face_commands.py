@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from media.errors import ConsentError, EngineMissingError, NoFaceError
-from studio._options import Consent, LedgerFile, Project, Seed
+from media.errors import ConsentError, EngineMissingError, ProvenanceError, WildlineError
+from studio._options import Consent, LedgerFile, Project, Seed, WhichFace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from lipsync.engines import BankSource
-    from lipsync.engines._mouthnet_model import FaceModel
+    from lipsync.engines._mouthnet_model import FaceCard, FaceModel
     from studio._jobs import Progress
     from studio.consent import Consent as Record
 
@@ -25,7 +25,7 @@ _Preset = Annotated[
     str, typer.Option("--preset", help="cpu (a preview in 20 min), gpu, or tiny (to try out).")
 ]
 _From = Annotated[
-    Path | None, typer.Option("--from", help="Start from a face trained before (same preset).")
+    Path | None, typer.Option("--from", help="Start from a face of the same person (same preset).")
 ]
 _Minutes = Annotated[
     float | None, typer.Option("--minutes", min=0.1, help="Train so long; default: the preset's.")
@@ -42,6 +42,7 @@ def train_face(
     consent: Consent = None,
     person: _Person = None,
     project: Project = None,
+    face: WhichFace = None,
     preset: _Preset = "cpu",
     start_from: _From = None,
     minutes: _Minutes = None,
@@ -66,6 +67,7 @@ def train_face(
             consent=consent,
             person=person,
             project=project,
+            face=face,
             preset=preset,
             start_from=start_from,
             minutes=minutes,
@@ -89,70 +91,72 @@ def train(
     project: str | None,
     papers: Any,
     progress: Progress,
+    face: str | None = None,
     start_from: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
     **how: Any,
 ) -> FaceModel:
     """Ask the consent record, learn, and write it all down; `how` goes to `train_face`.
 
-    Raises `ConsentError`, `NoFaceError`, and what `lipsync.training.train_face` raises.
+    `face` is whose of several faces is learnt, as `resync` takes it. That a training begins and
+    what came of it are lines of the ledger; the face appears after its own. Raises
+    `ConsentError`, `NoFaceError`, and what `lipsync.training.train_face` raises.
     """
-    from lipsync.engines._mouthnet_model import read_card
+    from lipsync.people import FaceChoice
     from lipsync.training import train_face as learn
     from lipsync.training.presets import preset_of
+    from studio._face_footage import one_person
     from studio._sources import footage_in
 
     preset_of(str(how.get("preset", "cpu")))  # a misspelt one is refused before any work
+    choice = None if face is None else FaceChoice.parse(face)
     record = papers.check(consent, use="face-fit", person=person, project=project)
     if start_from is not None:
-        read_card(start_from)
-    sources = _sources(footage_in(footage), progress)
-    model = learn(
-        sources,
-        out,
-        person=record.person,
-        consent_id=record.id,
-        project=project or record.project,
-        start_from=start_from,
-        progress=progress,
-        **how,
-    )
-    card = model.card
-    papers.ledger.append(
-        "face.trained",
-        output=str(out),
-        person=card.person,
-        consent=record.id,
-        project=card.project,
-        sources=[{"file": f.file, "sha256": f.sha256} for f in card.footage],
-        preset=card.preset,
-        seed=card.seed,
-        steps=card.steps,
-        sha256=card.sha256,
-        started_from=card.started_from,
-        scores=dict(card.scores),
-    )
-    return model
+        _refuse_others(start_from, record)
+    sources = one_person(footage_in(footage), choice, progress, say)
+    facts = {
+        "output": str(out),
+        "person": record.person,
+        "consent": record.id,
+        "project": record.project,
+        "face": face or "",
+    }
+    films = [{"file": s.path.name, "sha256": s.track.sha256} for s in sources]
+    papers.ledger.append("face.training", **facts, sources=films)
 
+    def trained(card: FaceCard) -> None:
+        papers.ledger.append("face.trained", **facts, **_made(card))
 
-def _sources(films: Sequence[Path], progress: Progress) -> list[BankSource]:
-    """Every film with its track and its own words; those without a face are left out."""
-    from lipsync.resync import archive_source
-    from media.files import user_cache_dir
-
-    found, cache = [], user_cache_dir() / "lipsync"
-    for number, film in enumerate(films):
-        progress("reading the footage", number, len(films))
-        try:
-            found.append(archive_source(film, cache, progress))
-        except NoFaceError:
-            continue
-    if not found:
-        raise NoFaceError(
-            f"none of the {len(films)} films shows a face that can be followed; give footage in "
-            "which the person's face is near enough and turned to the camera"
+    try:
+        return learn(
+            sources,
+            out,
+            person=record.person,
+            consent_id=record.id,
+            project=record.project,
+            start_from=start_from,
+            progress=progress,
+            say=say,
+            record=trained,
+            **how,
         )
-    progress("reading the footage", len(films), len(films))
-    return found
+    except WildlineError as error:
+        with suppress(ProvenanceError):  # the ledger itself may be what refused
+            papers.ledger.append_refusal("face.training.failed", error, **facts)
+        raise
+
+
+def _made(card: FaceCard) -> dict[str, Any]:
+    """What the ledger says of a trained face."""
+    return {
+        "sources": [{"file": f.file, "sha256": f.sha256} for f in card.footage],
+        "preset": card.preset,
+        "seed": card.seed,
+        "steps": card.steps,
+        "sha256": card.sha256,
+        "started_from": card.started_from,
+        "scores": dict(card.scores),
+    }
 
 
 def face_spec(weights: Path | None, face: Path | None) -> str:
@@ -176,20 +180,31 @@ def face_spec(weights: Path | None, face: Path | None) -> str:
 
 
 def same_person(engine: str, record: Record) -> None:
-    """A trained face may draw nobody but the person it was learnt from.
+    """A trained face may draw nobody but the person it was learnt from, in their project alone.
 
     `engine` as `face_spec` words it (others pass). Raises `ConsentError`.
     """
-    from lipsync.engines._mouthnet_model import read_card
-
     name, _, folder = engine.partition(":")
-    if name != "mouthnet" or not folder:
-        return
-    card = read_card(Path(folder))
-    if card.person and card.person.casefold().split() != record.person.casefold().split():
+    if name == "mouthnet" and folder:
+        _refuse_others(Path(folder), record)
+
+
+def _refuse_others(folder: Path, record: Record) -> None:
+    """Hold the trained face in `folder` to the person and project of `record`."""
+    from lipsync.engines._mouthnet_model import read_card
+    from studio.consent import same_name
+
+    card = read_card(folder)
+    if not same_name(card.person, record.person):
+        whose = f"{card.person}'s" if card.person.strip() else "nobody's by its card"
         raise ConsentError(
-            f"the face in '{folder}' is {card.person}'s and the consent is {record.person}'s; "
+            f"the face in '{folder}' is {whose} and the consent is {record.person}'s; "
             "train a face of this person"
+        )
+    if not same_name(card.project, record.project):
+        raise ConsentError(
+            f"the face in '{folder}' was learnt for the project '{card.project}' and the consent "
+            f"is for '{record.project}'; train a face for this project"
         )
 
 

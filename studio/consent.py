@@ -45,6 +45,7 @@ __all__ = [
     "check",
     "load_consent",
     "new_id",
+    "same_name",
     "save_consent",
     "sha256_of_document",
 ]
@@ -182,6 +183,11 @@ class Consent(_Strict):
 
 def _name(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names of people or projects are one, regardless of case and spacing."""
+    return _name(one) == _name(other)
 
 
 def _beyond(asked: Sequence[str], granted: Sequence[str]) -> list[str]:

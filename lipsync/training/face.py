@@ -149,7 +149,9 @@ class _Begun:
             for s in sources
         )
         start = "" if start_from is None else load_face(start_from).card.sha256
-        facts = [asdict(preset), [f.sha256 for f in films], start, minutes, steps, seed]
+        # One film may show several people: it matters whose face is followed.
+        faces = [hashlib.sha256(s.track.landmarks.tobytes()).hexdigest() for s in sources]
+        facts = [asdict(preset), [f.sha256 for f in films], faces, start, minutes, steps, seed]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         return cls(films, key, start)
 
