@@ -19,7 +19,7 @@ from align.text import speakable
 from media.errors import EngineMissingError, TextError, WeightsError
 from media.files import sha256_of
 from voice.engines import get_synthesizer
-from voice.engines._coqui import licence_of, open_checkpoint, read_state
+from voice.engines._coqui import accepted_licence, licence_of, open_checkpoint, read_state
 from voice.engines._coqui_text import MISAKI_LETTERS, MISAKI_PUNCTUATION, Reading, reading
 from voice.engines._coqui_timing import character_frames, timing_of_characters, whole_frames
 from voice.prosody import Prosody, WordWishes
@@ -414,8 +414,21 @@ def test_a_missing_package_names_its_install_command(monkeypatch) -> None:
         ("README.md", "---\nlicense: cc-by-nc-4.0\n---", "cc-by-nc"),
         ("README.md", "---\nlicense: mit\n---\nA voice.", "mit"),
         ("notes.txt", "mit license", "unknown"),
+        ("README.md", "---\nlicense: cc-by-4.0\n---", "cc-by"),
+        ("README.md", "---\nlicense: cc-by-nd-4.0\n---", "cc-by-nd"),
+        ("README.md", "---\nlicense: cc-by-sa-4.0\n---", "cc-by-sa"),
+        ("LICENSE", "Creative Commons Attribution-NoDerivatives 4.0", "cc-by-nd"),
+        ("LICENSE", "Creative Commons Attribution-ShareAlike 4.0", "cc-by-sa"),
+        ("LICENSE", "Creative Commons Attribution 4.0 International", "cc-by"),
+        ("README.md", "Trained on LJ Speech, which is in the public domain.", "unknown"),
+        ("LICENSE", "This work is released into the public domain.", "cc0"),
+        ("COPYING", "GNU General Public License: occasionally and noncommercially", "gpl"),
     ],
 )
 def test_a_folder_states_its_licence(tmp_path: Path, name: str, text: str, licence: str) -> None:
     (tmp_path / name).write_text(text)
     assert licence_of(tmp_path, "vits") == licence
+    assert licence_of(tmp_path, "xtts") == "cpml"  # all of them are derived from Coqui's
+    if licence in ("cc-by-nd", "cc-by-sa"):
+        with pytest.raises(WeightsError, match=f"--accept-licence {licence}"):
+            accepted_licence(licence, None, "the checkpoint")

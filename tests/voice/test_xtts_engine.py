@@ -287,6 +287,41 @@ def test_the_hub_failing_is_one_line(dataset: Path, tmp_path: Path, monkeypatch)
         trained(dataset, tmp_path / "v", "hub:xtts-v2", accept_licence="cpml")
 
 
+def test_the_hub_gives_a_pinned_revision_and_known_files(tmp_path: Path, monkeypatch) -> None:
+    import huggingface_hub
+
+    from voice.training.xtts_setup import fetched_xtts
+
+    asked: set[str] = set()
+
+    def another(_repository: str, name: str, *, revision: str, local_dir: Path) -> None:
+        asked.add(revision)
+        (local_dir / name).write_bytes(b"something else")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", another)
+    with pytest.raises(WeightsError, match="is not the file of XTTS v2 that was expected"):
+        fetched_xtts(tmp_path / "hub")
+    assert [len(revision) for revision in asked] == [40]
+
+
+@pytest.mark.parametrize("name", ["dvae.pth", "mel_stats.pth"])
+def test_files_for_training_hold_tensors_only(tmp_path: Path, name: str) -> None:
+    import torch
+
+    from voice.training.xtts_setup import _tensor_file
+
+    path = tmp_path / name
+    for good in (torch.ones(80), {"a": torch.ones(2)}):
+        torch.save(good, path)
+        assert _tensor_file(path) == path
+    torch.save({"a": torch.ones(2), "more": Path("x")}, path)
+    with pytest.raises(WeightsError, match="holds more than weights"):
+        _tensor_file(path)
+    torch.save([1, 2], path)
+    with pytest.raises(WeightsError, match="holds no weights"):
+        _tensor_file(path)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

@@ -45,6 +45,7 @@ __all__ = [
     "quietly_imported",
     "read_state",
     "refuse_classes_from_elsewhere",
+    "refuse_more_than_tensors",
     "save_state",
 ]
 
@@ -57,19 +58,25 @@ _LICENCE_FILES = ("licen[cs]e*", "copying*", "readme.md")
 # What a licence text says of itself -> its short name; the first that fits counts.
 _LICENCES = (
     (r"coqui public model licen[cs]e|licen[cs]e(_name)?:\s*coqui-public|\bcpml\b", "cpml"),
-    (r"licen[cs]e:\s*cc-by-nc|attribution-noncommercial|non-?commercial", "cc-by-nc"),
+    (r"licen[cs]e:\s*cc-by-nc|attribution-noncommercial|non-?commercial\b", "cc-by-nc"),
+    (r"licen[cs]e:\s*cc-by-nd|attribution[- ]no[- ]?deriv", "cc-by-nd"),
+    (r"licen[cs]e:\s*cc-by-sa|attribution[- ]share[- ]?alike", "cc-by-sa"),
     (r"gnu (affero |lesser )?general public licen[cs]e|licen[cs]e:\s*[al]?gpl", "gpl"),
     (r"licen[cs]e:\s*cc-by|creative commons attribution", "cc-by"),
-    (r"licen[cs]e:\s*cc0|cc0 1\.0|public domain", "cc0"),
+    (r"licen[cs]e:\s*cc0|cc0 1\.0", "cc0"),
     (r"apache licen[cs]e|licen[cs]e:\s*apache-2", "apache-2.0"),
     (r"mozilla public licen[cs]e|licen[cs]e:\s*mpl-2", "mpl-2.0"),
     (r"bsd \d-clause|licen[cs]e:\s*bsd", "bsd"),
     (r"\bmit licen[cs]e\b|licen[cs]e:\s*mit|permission is hereby granted, free of charge", "mit"),
 )
+# A README says it of its data as well; only a licence file says it of the model.
+_DEDICATED = (r"public domain", "cc0")
 _FREE = frozenset({"apache-2.0", "bsd", "cc-by", "cc0", "mit", "mpl-2.0"})
 _TERMS = {
     "cpml": "the Coqui Public Model License: non-commercial use only, of what it speaks too",
     "cc-by-nc": "a Creative Commons licence for non-commercial use only",
+    "cc-by-nd": "a Creative Commons licence under which nothing derived may be shared",
+    "cc-by-sa": "a Creative Commons licence, which asks for the same licence on what is derived",
     "gpl": "a GNU licence, which asks for the source of what it is shipped with",
 }
 
@@ -218,6 +225,15 @@ def _xtts_configurations() -> list[Any]:
     ]
 
 
+def refuse_more_than_tensors(path: Path) -> None:
+    """Raises `WeightsError` when a file is anything but one tensor, or tensors by name."""
+    import torch
+
+    loaded = _read_pickle(path, "tensors")
+    if not isinstance(loaded, torch.Tensor) and not _tensors(loaded):
+        raise WeightsError(f"'{path}' holds no weights of a model; get it again")
+
+
 def _damaged(path: Path) -> WeightsError:
     return WeightsError(f"'{path}' is damaged or no file of weights; get or train it again")
 
@@ -256,13 +272,13 @@ def held_to_card(voice: Voice, part: str, sha256: str, path: Path) -> str:
 
 def save_state(state: Mapping[str, torch.Tensor], path: Path) -> None:
     """Write tensors as safetensors, whole or not at all. Raises `OutputError`."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from media.files import atomic_path
 
     own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     with atomic_path(path) as temporary:
-        save_file(own, temporary)
+        temporary.write_bytes(save(own))  # its own writer does not tell a full disk by OSError
 
 
 def quietly_imported(architecture: str) -> None:
@@ -331,16 +347,20 @@ def refuse_classes_from_elsewhere(values: Mapping[str, Any], folder: Path) -> No
 def licence_of(folder: Path, architecture: str) -> str:
     """The short name of the licence that a checkpoint's folder states, or "unknown".
 
-    XTTS models without a word about it are derived from Coqui's and so under its licence.
+    All XTTS models are derived from Coqui's and so under its licence, whatever is said beside
+    them.
     """
+    if architecture == "xtts":
+        return "cpml"
     for pattern in _LICENCE_FILES:
         for path in sorted(folder.iterdir()):
             if path.is_file() and re.fullmatch(pattern.replace("*", ".*"), path.name.lower()):
                 text = path.read_text("utf-8", errors="replace")[:20_000].lower()
-                for words, name in _LICENCES:
+                dedicated = () if path.suffix.lower() == ".md" else (_DEDICATED,)
+                for words, name in (*_LICENCES, *dedicated):
                     if re.search(words, text):
                         return name
-    return "cpml" if architecture == "xtts" else "unknown"
+    return "unknown"
 
 
 def accepted_licence(licence: str, accepted: str | None, what: str) -> str:

@@ -19,6 +19,7 @@ from voice.engines._coqui import (
     open_checkpoint,
     quietly_imported,
     read_state,
+    refuse_more_than_tensors,
     save_state,
 )
 from voice.engines._coqui_text import reading
@@ -38,7 +39,16 @@ __all__ = ["HUB", "export_xtts", "fetched_xtts", "xtts_samples", "xtts_to_train"
 HUB = "hub:xtts-v2"
 """Given in place of a checkpoint's folder: Coqui's own, from the model hub."""
 _HUB_REPOSITORY = "coqui/XTTS-v2"
-_FILES = (CONFIG_NAME, "model.pth", VOCABULARY_NAME, "dvae.pth", "mel_stats.pth", "LICENSE.txt")
+_HUB_REVISION = "6c2b0d75eae4b7047358e3b6bd9325f857d43f77"
+# Of that revision, name -> sha256; the licence is text to read and is not held to one.
+_HUB_FILES = {
+    CONFIG_NAME: "ef262b1454dd2a77e1461b0b2cd53e19b8a7624cc131b837d36df67356bc75e8",
+    "model.pth": "c7ea20001c6a0a841c77e252d8409f6a74fb423e79b3206a0771ba5989776187",
+    VOCABULARY_NAME: "928260878a59da8a72a2a5b7687fea29d5106137669d90945430fe17e415304a",
+    "dvae.pth": "b29bc227d410d4991e0a8c09b858f77415013eeb9fba9650258e96095557d97a",
+    "mel_stats.pth": "1f69422a8a8f344c4fca2f0c6b8d41d2151d6615b7321e48e6bb15ae949b119c",
+    "LICENSE.txt": "",
+}
 _FOR_TRAINING = {"dvae.pth": "dvae_checkpoint", "mel_stats.pth": "mel_norm_file"}
 _LONGEST_SAMPLES = 255_995  # of a clip, 11.6 s; as coqui's own recipe
 _REFERENCES = 6
@@ -48,19 +58,25 @@ _RATE = 1e-5
 def fetched_xtts(folder: Path) -> Path:
     """Coqui's XTTS v2 from the model hub, put into `folder`; only once its licence is accepted.
 
-    Raises `WeightsError` when the hub cannot be reached.
+    Raises `WeightsError` when the hub cannot be reached or a file is not the one known here.
     """
     try:
         from huggingface_hub import hf_hub_download
 
         folder.mkdir(parents=True, exist_ok=True)
-        for name in _FILES:
-            hf_hub_download(_HUB_REPOSITORY, name, local_dir=folder)
+        for name in _HUB_FILES:
+            hf_hub_download(_HUB_REPOSITORY, name, revision=_HUB_REVISION, local_dir=folder)
     except Exception as error:  # network, hub and disk fail in dozens of ways, all with one cure
         raise WeightsError(
             f"XTTS v2 cannot be fetched from the hub ({type(error).__name__}); get its files "
-            f"({', '.join(_FILES)}) another way and name their folder with --from"
+            f"({', '.join(_HUB_FILES)}) another way and name their folder with --from"
         ) from error
+    for name, sha256 in _HUB_FILES.items():
+        if sha256 and file_sum(folder / name) != sha256:
+            raise WeightsError(
+                f"'{folder / name}' is not the file of XTTS v2 that was expected from the hub; "
+                "delete it and fetch it again, or name a folder of your own with --from"
+            )
     return folder
 
 
@@ -118,13 +134,8 @@ def _tensor_file(path: Path) -> Path:
             f"the checkpoint in '{path.parent}' has no {path.name}, which training needs; get it, "
             "or speak without training: --steps 0"
         )
-    if path.name.startswith("dvae"):
-        _refuse_without_tensors(path)
+    refuse_more_than_tensors(path)
     return path
-
-
-def _refuse_without_tensors(path: Path) -> None:
-    read_state(path, "dvae")
 
 
 def _set_course(config: Any, preset: Preset, folder: Path, seed: int) -> None:
