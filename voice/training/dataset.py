@@ -9,8 +9,9 @@ rate; nothing of coqui-tts opens a recording of the user's.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from media.audio import Sound, read_sound, resample, write_wav
 from media.errors import ArchiveError, MediaError, TextError
 from media.files import atomic_path, output_error, sha256_of
 from voice._sidecar import Transcripts
+from voice.ingest.tapes import recordings_in
 from voice.voice import Source
 
-__all__ = ["Clips", "Example", "read_dataset"]
+__all__ = ["Clips", "Example", "dataset_sha256", "read_dataset"]
 
 Progress = Callable[[float, str], None]
 
@@ -33,6 +35,7 @@ _LEAST_CLIPS = 4
 _HELD_OUT, _MOST_HELD_OUT = 0.1, 12  # share of the clips, and how many
 _MOST_SOURCES = 500  # recordings named one by one on a card
 _SILENT = 1e-4
+_WORDS = ("*.txt", "*.lab", "*.srt", "*.vtt", "*.ass", "*.TextGrid", "*.csv", "*.tsv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,30 @@ def read_dataset(
     clips = Clips(trained, held_out, tuple(dropped), _sources(dataset, used))
     _write_list(written, clips)
     return clips
+
+
+def dataset_sha256(dataset: Path, *, without: Sequence[Path] = ()) -> str:
+    """Hexadecimal SHA-256 over the recordings of a dataset and the words beside them.
+
+    Another name, sound or transcript makes another sum; the place of the folder and the times
+    of its files do not. Nothing inside the folders `without` counts. Raises `MediaError` when
+    there is no dataset.
+    """
+    if not dataset.exists():
+        raise MediaError(f"there is no dataset '{dataset}'; name a folder of recordings")
+    root = dataset if dataset.is_dir() else dataset.parent
+    recordings = recordings_in(dataset, without=without)
+    folders = {root, *(path.parent for path in recordings)}
+    words = (path for folder in folders for pattern in _WORDS for path in folder.glob(pattern))
+    digest = hashlib.sha256()
+    for path in sorted({*recordings, *(p for p in words if p.is_file() and p.name[0] != ".")}):
+        try:
+            content = sha256_of(path)
+        except MediaError:  # its clip is dropped as unreadable
+            content = "unreadable"
+        name = path.relative_to(root).as_posix()
+        digest.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _raw(dataset: Path, dropped: list[tuple[str, str]], report: Progress) -> Iterator[_Raw]:

@@ -14,6 +14,7 @@ import os
 import random
 import time
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from media.audio import read_sound
-from media.errors import WeightsError
-from media.files import atomic_path
+from media.errors import OutputError, WeightsError
+from media.files import atomic_path, output_error
 
 __all__ = ["LOSSES_NAME", "Course", "TrainingRun", "last_checkpoint", "run_trainer"]
 
@@ -74,7 +75,9 @@ class _Watch:
         self._course, self._progress = course, progress
         self._table = folder / LOSSES_NAME
         self._saved = time.monotonic()
-        self.steps: list[dict[str, float]] = []
+        self.made = 0
+        self._first: list[dict[str, float]] = []
+        self._last: deque[dict[str, float]] = deque(maxlen=_AVERAGED)
 
     def go_on_from(self, resumed: int) -> None:
         """Take rows out of the table that were written after the checkpoint gone on from."""
@@ -90,7 +93,10 @@ class _Watch:
     def step(self, trainer: Any, losses: Mapping[str, Any] | None) -> None:
         done = int(trainer.total_steps_done)
         kept = {k: float(v) for k, v in (losses or {}).items() if k.startswith("loss")}
-        self.steps.append(kept)
+        self.made += 1
+        self._last.append(kept)
+        if len(self._first) < _AVERAGED:
+            self._first.append(kept)
         if not all(np.isfinite(v) for v in kept.values()):
             raise WeightsError(
                 f"the training lost its way at step {done} (a loss is not a number); go on from "
@@ -108,26 +114,32 @@ class _Watch:
     def _write(self, done: int, losses: Mapping[str, float]) -> None:
         names = sorted(losses)
         new = not self._table.is_file()
-        with self._table.open("a", encoding="utf-8") as table:
-            if new:
-                table.write(",".join(("step", *names)) + "\n")
-            table.write(",".join((str(done), *(f"{losses[n]:.5f}" for n in names))) + "\n")
+        rows = [",".join(("step", *names))] if new else []
+        rows.append(",".join((str(done), *(f"{losses[n]:.5f}" for n in names))))
+        try:
+            with self._table.open("a", encoding="utf-8") as table:
+                table.write("\n".join(rows) + "\n")
+        except OSError as error:
+            raise output_error(self._table, error) from error
 
     def summary(self) -> dict[str, tuple[float, float]]:
         """Every loss: its mean over the first steps and over the last."""
-        count = min(_AVERAGED, max(1, len(self.steps) // 3))
+        count = min(_AVERAGED, max(1, self.made // 3))
         found = {}
-        for name in self.steps[-1] if self.steps else ():
-            values = [s[name] for s in self.steps if name in s]
-            found[name] = (float(np.mean(values[:count])), float(np.mean(values[-count:])))
+        for name in self._last[-1] if self._last else ():
+            last = [s[name] for s in self._last if name in s][-count:]
+            first = [s[name] for s in self._first if name in s][:count] or last
+            found[name] = (float(np.mean(first)), float(np.mean(last)))
         return found
 
 
 def save(trainer: Any) -> None:
     """A checkpoint that a later run goes on from at the very next step."""
     trainer.total_steps_done -= 1  # the trainer numbers a checkpoint by the step just made
-    trainer.save_checkpoint()
-    trainer.total_steps_done += 1
+    try:
+        trainer.save_checkpoint()
+    finally:
+        trainer.total_steps_done += 1
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -171,9 +183,7 @@ def run_trainer(
             _fitted(trainer)
         done = int(trainer.total_steps_done)
         trainer.dashboard_logger.finish()
-    return TrainingRun(
-        folder, done, len(watch.steps), time.monotonic() - began, watch.summary(), resumed
-    )
+    return TrainingRun(folder, done, watch.made, time.monotonic() - began, watch.summary(), resumed)
 
 
 def _fitted(trainer: Any) -> None:
@@ -273,11 +283,24 @@ def _load_audio(path: str, rate: int | None = None) -> Any:
 
 
 def _save_whole(state: Any, path: Any, **more: Any) -> None:
-    """What the trainer's `save_fsspec` does, but the file is whole or not there."""
+    """What the trainer's `save_fsspec` does, but the file is whole or not there.
+
+    Raises `OutputError`, also where torch tells a failed write by a `RuntimeError`.
+    """
     import torch
 
     with atomic_path(Path(path)) as temporary:
-        torch.save(state, temporary, **more)
+        try:
+            torch.save(state, temporary, **more)
+        except RuntimeError as error:
+            # Its writer has lost the reason; that of all else (a card out of memory) is its own.
+            known = ("inline_container", "PytorchStreamWriter", "iostream error")
+            if not any(words in str(error) for words in known):
+                raise
+            raise OutputError(
+                f"cannot write '{path}': writing stopped half-way; free some space or choose "
+                "another disk"
+            ) from error
 
 
 @contextmanager

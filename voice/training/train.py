@@ -24,7 +24,7 @@ from voice.engines._coqui import (
     open_checkpoint,
 )
 from voice.engines.vits import MODEL_FOLDER
-from voice.training.dataset import Clips, read_dataset
+from voice.training.dataset import Clips, dataset_sha256, read_dataset
 from voice.training.loop import Course, TrainingRun, last_checkpoint, run_trainer
 from voice.training.presets import Preset, preset_named
 from voice.training.scoring import Heard, heard, scored
@@ -80,12 +80,14 @@ def train_voice(
     ones. The same dataset, settings and seed give the same voice on the same CPU when the run
     was not interrupted.
 
-    Raises `ArchiveError` (too few clips, another training in `out`), `WeightsError` (the
-    checkpoint: missing, another kind, damaged, a licence not accepted), `OutputError`.
+    Raises `ArchiveError` (too few clips; another training in `out`, which it also is once a
+    recording or its words were changed or taken away), `WeightsError` (the checkpoint: missing,
+    another kind, damaged, a licence not accepted), `OutputError`.
     """
     report = progress or (lambda _share, _what: None)
     size = preset_named(preset) if isinstance(preset, str) else preset
-    job = _Job(dataset, out, _known(engine), size, seed, language, report)
+    who = (person, consent_id)
+    job = _Job(dataset, out, _known(engine), size, seed, language, who, report)
     origin, licence = _origin(job.engine, start, accept_licence)
     wanted = _steps(job, steps)
     clips = job.clips(origin)
@@ -142,7 +144,7 @@ def _steps(job: _Job, steps: int | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What all parts of one training share."""
+    """What all parts of one training share; `who` are the person and the consent's id."""
 
     dataset: Path
     out: Path
@@ -150,6 +152,7 @@ class _Job:
     preset: Preset
     seed: int
     language: str
+    who: tuple[str, str]
     report: Progress
 
     @property
@@ -180,20 +183,10 @@ class _Job:
     def _claim(self, origin: Checkpoint | None) -> bool:
         """Note what is trained in `out`, True when nothing was; raises `ArchiveError` when that
         is something else."""
-        settings = {
-            "dataset": str(self.dataset.resolve()),
-            "engine": self.engine,
-            "preset": self.preset.name,
-            "from": str(origin.weights.resolve()) if origin else "",
-            "seed": self.seed,
-        }
+        settings = self._settings(origin)
         path = self.run_folder / _SETTINGS_NAME
         if path.is_file():
-            if _json(path) != settings:
-                raise ArchiveError(
-                    f"'{self.run_folder}' holds another training (its {_SETTINGS_NAME} says "
-                    "which); give another folder, or delete that one"
-                )
+            self._compare(_json(path), settings)
             return False
         try:
             self.run_folder.mkdir(parents=True, exist_ok=True)
@@ -202,6 +195,39 @@ class _Job:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=1), "utf-8")
         return True
+
+    def _settings(self, origin: Checkpoint | None) -> dict[str, object]:
+        """All that must stay as it is for a training to go on."""
+        return {
+            "dataset": str(self.dataset.resolve()),
+            "dataset_sha256": dataset_sha256(self.dataset, without=(self.out,)),
+            "engine": self.engine,
+            "preset": self.preset.name,
+            "rate": self.rate(origin),
+            "from": str(origin.weights.resolve()) if origin else "",
+            "seed": self.seed,
+            "language": self.language,
+            "person": self.who[0],
+            "consent": self.who[1],
+        }
+
+    def _compare(self, found: object, settings: dict[str, object]) -> None:
+        """Raises `ArchiveError` when the training that was `found` is not this one."""
+        if found == settings:
+            return
+        before = found if isinstance(found, dict) else {}
+        differing = [key for key in settings if before.get(key) != settings[key]]
+        if differing == ["dataset_sha256"]:
+            raise ArchiveError(
+                f"the recordings in '{self.dataset}' or their words have changed since the "
+                f"training in '{self.run_folder}' began; give another folder, or delete that "
+                "one, to train on what is there now"
+            )
+        raise ArchiveError(
+            f"'{self.run_folder}' holds another training (its {_SETTINGS_NAME} differs in: "
+            f"{', '.join(differing) or 'more than is known here'}); give another folder, or "
+            "delete that one"
+        )
 
     def train(self, clips: Clips, origin: Checkpoint | None, steps: int) -> TrainingRun | None:
         if steps == 0:
