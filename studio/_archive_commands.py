@@ -35,7 +35,10 @@ def archive(
         typer.Option("--consent", help="The person's consent record; its id is kept in the card."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Replace a dataset whose metadata.csv was corrected.")
+        bool,
+        typer.Option(
+            "--again", help="Replace a dataset whose metadata.csv or wavs were corrected."
+        ),
     ] = False,
 ) -> None:
     """Make a dataset of a box of recordings: cut, mended, written down, graded, one voice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 import soundfile
 
 from media.audio import Sound, read_sound, resample, write_wav
-from media.errors import ArchiveError, OutputError
+from media.errors import ArchiveError, MediaError, OutputError
 from media.files import sha256_of
 from voice.archive import CLIP_RATE, read_archive
 from voice.ingest import Settings, is_dataset, make_dataset, read_dataset
+from voice.ingest import build as building
 from voice.ingest import work as working
 
 RATE = 24_000
@@ -112,6 +114,8 @@ def test_the_wanted_clips_are_there_with_their_words(made: Path, box: Path) -> N
     assert {r["licence"] for r in rows} == {"family"}
     assert rows[0]["source_sha256"] == sha256_of(box / "reel one.wav")
     assert all(r["grade"] in "ABC" and float(r["likeness"]) > 0.62 for r in rows)
+    assert float(rows[0]["agreement"]) > 0.8
+    assert float(rows[2]["agreement"]) < 0.35
     assert float(rows[0]["in_s"]) == pytest.approx(1.0, abs=0.3)
 
 
@@ -246,6 +250,110 @@ def test_corrections_count_and_are_not_lost(made: Path, box: Path, tmp_path: Pat
     (copy / "wavs" / "reel-one_0001.wav").unlink()
     with pytest.raises(ArchiveError, match="lacks 1 of its sounds"):
         read_dataset(copy)
+
+
+def test_clips_changed_by_hand_are_not_lost_nor_taken_for_the_tapes(
+    made: Path, box: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    assert all(p.stat().st_nlink == 1 for p in (made / "wavs").iterdir())
+    wav = copy / "wavs" / "reel-one_0001.wav"
+    whole = wav.read_bytes()
+    with wav.open("r+b") as stream:  # as an editor that saves in place
+        stream.seek(1000)
+        stream.write(bytes(4000))
+    with pytest.raises(OutputError, match=r"reel-one_0001\.wav' was corrected by hand"):
+        make_dataset([box], copy)
+    assert wav.read_bytes() != whole
+    make_dataset([box], copy, again=True)
+    assert wav.read_bytes() == whole
+
+
+def test_kept_sound_that_was_changed_is_made_again(made: Path, tmp_path: Path) -> None:
+    folders = [f for f in (made / ".ingest").iterdir() if (f / "00000.wav").is_file()]
+    folder = tmp_path / "kept"
+    shutil.copytree(folders[0], folder)
+    assert working.stored(folder) is not None
+    with (folder / "00000.wav").open("ab") as stream:
+        stream.write(bytes(2))
+    assert working.stored(folder) is None
+
+
+def test_a_damaged_dataset_is_made_anew_when_told_so(made: Path, box: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    (copy / "dataset.toml").write_text("format = ", "utf-8")
+    with pytest.raises(OutputError, match="--again"):
+        make_dataset([box], copy)
+    assert len(make_dataset([box], copy, again=True).rows) == 3
+
+
+def test_what_is_kept_of_other_settings_goes(
+    made: Path, box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    kept = {p.name for p in (copy / ".ingest").iterdir()}
+    others = {"f" * 24, f".draft-{'e' * 24}", "notes"}
+    for name in others:
+        (copy / ".ingest" / name).mkdir()
+
+    def failing(path: Path) -> str:
+        if path.name == "broken.wav":
+            raise MediaError("cannot be read now")
+        return sha256_of(path)
+
+    with monkeypatch.context() as patch:  # what is kept of it has a name nobody knows
+        patch.setattr("voice.ingest.build.sha256_of", failing)
+        make_dataset([box], copy)
+    assert {p.name for p in (copy / ".ingest").iterdir()} == kept | others
+    make_dataset([box], copy)
+    assert {p.name for p in (copy / ".ingest").iterdir()} == kept | {"notes"}
+
+
+def test_a_manifest_of_before_is_still_read(made: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    rows = manifest(copy)
+    names = [n for n in rows[0] if n not in ("agreement", "wav_sha256")]
+    with (copy / "manifest.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    found = read_dataset(copy).rows
+    assert [(r.agreement, r.wav_sha256) for r in found] == [(None, "")] * 3
+
+
+def test_names_that_are_no_utf_8_and_names_that_are_there_twice() -> None:
+    odd = os.fsdecode(b"reel\xe9.wav")
+    paths = [Path("/box") / folder / odd for folder in ("one", "two")]
+    assert building._names(paths) == ["one/reel\\xe9.wav", "two/reel\\xe9.wav"]
+
+
+@pytest.mark.parametrize("how", ["gone", "shorter", "no sound"])
+def test_a_recording_that_changes_while_it_is_read_falls_out(
+    box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    tape = tmp_path / "reel.wav"
+    shutil.copy(box / "reel one.wav", tape)
+    real = working.survey
+
+    def disturbed(*given: object) -> object:
+        seen = real(*given)  # type: ignore[arg-type]
+        if how == "gone":
+            tape.unlink()
+        elif how == "shorter":
+            write_wav(tape, Sound(quiet(2.0), RATE))
+        else:
+            tape.write_bytes(b"RIFF" + bytes(60))
+        return seen
+
+    monkeypatch.setattr(working, "survey", disturbed)
+    with pytest.raises(MediaError, match=r"reel\.wav") as refusal:
+        working.ingest(tape, "reel.wav", tmp_path / "work", Settings(), None)
+    assert not isinstance(refusal.value, OutputError)
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_voice_is_fitted_to_it_as_it_is(made: Path) -> None:

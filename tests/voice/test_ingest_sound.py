@@ -146,6 +146,24 @@ def test_recordings_are_found_and_hidden_ones_left(tmp_path: Path) -> None:
         recordings_in(tmp_path / "out" / "wavs", without=[tmp_path / "out"])
 
 
+def test_clips_of_a_dataset_are_no_recordings(tmp_path: Path) -> None:
+    names = ("a.wav", "anna/dataset.toml", "anna/manifest.csv", "anna/wavs/b.wav", "ben/wavs/c.wav")
+    for name in (*names, "ben/dataset.toml"):  # without a manifest it is somebody's own
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    found = recordings_in(tmp_path)
+    assert [p.name for p in found] == ["a.wav", "c.wav"]
+    assert [p.name for p in recordings_in(tmp_path / "anna")] == ["b.wav"]  # asked for by name
+
+
+def test_a_file_that_is_named_in_two_ways_is_there_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.wav").touch()
+    monkeypatch.chdir(tmp_path)
+    assert recordings_in([Path("a.wav"), tmp_path / "a.wav", tmp_path]) == [Path("a.wav")]
+
+
 # -- hum -------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,9 @@ only what is new.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +38,7 @@ Progress = Callable[[str, int, int | None], None]
 
 WORK_NAME = ".ingest"
 """The folder of finished recordings inside a dataset."""
+_KEPT = re.compile(r"(\.draft-)?[0-9a-f]{24}")
 _HEAVY_NOISE_DB = 10.0
 _FEWEST_LIKE = 3  # clips: fewer say nothing about how alike a voice is to itself
 
@@ -73,7 +76,8 @@ def make_dataset(
     """Cut, mend, write down, grade and sort `recordings` into the dataset `out`.
 
     `progress` is called with what is being done, and how much of it. A dataset whose
-    metadata.csv was corrected by hand is replaced only with `again`.
+    metadata.csv or wavs were corrected by hand is replaced only with `again`. What is kept of
+    recordings or settings that this run has not used is removed when all is done.
 
     Raises `MediaError` when nothing is there, `OutputError` when `out` cannot be written, and
     `ArchiveError` when nothing usable is left; it says why.
@@ -86,7 +90,7 @@ def make_dataset(
         (out / WORK_NAME).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(out / WORK_NAME, error) from error
-    homes, fallen = _all_ingested(paths, out / WORK_NAME, settings, progress)
+    homes, fallen, whole = _all_ingested(paths, out / WORK_NAME, settings, progress)
     progress("sorting clips", 0, None)
     made, files = _assembled(homes, fallen, out, settings, reference)
     if not made.rows:
@@ -94,6 +98,8 @@ def make_dataset(
     from voice.ingest.report import render_page
 
     write_dataset(made, files, render_page(made, settings.name or out.name))
+    if whole:
+        _prune(out / WORK_NAME, {home.folder.name for home in homes})
     progress("sorting clips", 1, 1)
     return made
 
@@ -106,24 +112,31 @@ def _reference(settings: Settings) -> VoicePrint | None:
 
 def _all_ingested(
     paths: Sequence[Path], work: Path, settings: Settings, progress: Progress
-) -> tuple[list[Ingested], list[Fallen]]:
-    """Every recording's clips, from an earlier run where that is possible."""
+) -> tuple[list[Ingested], list[Fallen], bool]:
+    """Every recording's clips, from an earlier run where that is possible; what fell out whole.
+
+    And whether all could be read: of one that could not, nobody knows what is kept of it.
+    """
     tell = Transcripts()
     names = _names(paths)
     homes: list[Ingested] = []
     fallen: list[Fallen] = []
     known: dict[str, str] = {}
+    whole = True
     for number, path in enumerate(paths):
         progress("recordings", number, len(paths))
         name = names[number]
         try:
             content = sha256_of(path)
-            if content in known:
-                fallen.append(
-                    Fallen(name, None, None, f"the same file twice: also {known[content]}")
-                )
-                continue
-            known[content] = name
+        except MediaError as error:
+            fallen.append(Fallen(name, None, None, f"unreadable: {error}"))
+            whole = False
+            continue
+        if content in known:
+            fallen.append(Fallen(name, None, None, f"the same file twice: also {known[content]}"))
+            continue
+        known[content] = name
+        try:
             given = tell.given(path)
             folder = work / key_of(content, settings, given)
             found = stored(folder) or ingest(
@@ -141,7 +154,14 @@ def _all_ingested(
             continue
         homes.append(replace(found, facts=replace(found.facts, file=name)))
     progress("recordings", len(paths), len(paths))
-    return homes, fallen
+    return homes, fallen, whole
+
+
+def _prune(work: Path, used: set[str]) -> None:
+    """Remove what is kept of other recordings and settings, and drafts that were broken off."""
+    for folder in work.iterdir():
+        if folder.name not in used and _KEPT.fullmatch(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -150,7 +170,9 @@ def _names(paths: Sequence[Path]) -> list[str]:
     common = folders[0]
     while not all(folder.is_relative_to(common) for folder in folders):
         common = common.parent
-    return [str(path.resolve().relative_to(common).as_posix()) for path in paths]
+    names = [path.resolve().relative_to(common).as_posix() for path in paths]
+    # Tables and the card are UTF-8; what is no UTF-8 in a name is written as \xe9.
+    return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
 
 
 def _assembled(
@@ -332,6 +354,8 @@ def _row(candidate: _Candidate, alike: float, name: str, settings: Settings) -> 
         bandwidth_hz=clip.bandwidth_hz,
         f0_hz=clip.f0_hz,
         licence=settings.licence,
+        agreement=clip.agreement,
+        wav_sha256=clip.wav_sha256,
     )
 
 

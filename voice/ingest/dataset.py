@@ -50,7 +50,9 @@ class Row:
     """One clip of a dataset, a line of its manifest.
 
     `in_s` and `out_s` are seconds in `source`; `likeness` is the cosine to the chosen voice.
-    `repairs` and `reasons` (why the grade is not better) are joined by "; ".
+    `repairs` and `reasons` (why the grade is not better) are joined by "; ". `agreement` is the
+    share of words that the transcript beside the recording and what is heard have in common, None
+    without a transcript. `wav_sha256` is of the clip as it was made.
     """
 
     id: str
@@ -76,6 +78,8 @@ class Row:
     bandwidth_hz: float
     f0_hz: float
     licence: str
+    agreement: float | None = None
+    wav_sha256: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -155,29 +159,52 @@ def is_dataset(folder: Path) -> bool:
 
 def refuse_foreign_folder(out: Path, *, work: str, again: bool) -> None:
     """Raise `OutputError` when `out` is somebody else's, or was corrected by hand (not `again`)."""
-    if out.is_file():
-        raise OutputError(f"cannot write the dataset '{out}': it is a file; name a folder")
-    if not out.is_dir():
-        return
-    there = {p.name for p in out.iterdir()}
+    try:
+        if out.is_file():
+            raise OutputError(f"cannot write the dataset '{out}': it is a file; name a folder")
+        there = {p.name for p in out.iterdir()} if out.is_dir() else set()
+    except OSError as error:
+        raise output_error(out / CARD_NAME, error) from error
     if there and work not in there and CARD_NAME not in there:
         raise OutputError(
             f"cannot write the dataset '{out}': the folder holds other things; name a new one"
         )
-    if again or not is_dataset(out) or not (out / _TABLE).is_file():
+    if again or not is_dataset(out):
         return
-    if _card(out).get("metadata_sha256") != sha256_of(out / _TABLE):
+    changed = next(_changed_by_hand(out), None)
+    if changed is not None:
         raise OutputError(
-            f"'{out / _TABLE}' was corrected by hand and would be written anew; "
+            f"'{changed}' was corrected by hand and would be written anew; "
             "name another folder, or use --again to lose the corrections"
         )
+
+
+def _changed_by_hand(folder: Path) -> Iterator[Path]:
+    """The table, if it was corrected, and the sounds that are not as they were made.
+
+    What was taken away is no correction that could be lost. Raises `OutputError` when nobody can
+    tell.
+    """
+    try:
+        made = _card(folder).get("metadata_sha256")
+        if (folder / _TABLE).is_file() and sha256_of(folder / _TABLE) != made:
+            yield folder / _TABLE
+        for row in _read_csv(folder / _MANIFEST, Row):
+            wav = folder / "wavs" / f"{row.id}.wav"
+            if row.wav_sha256 and wav.is_file() and sha256_of(wav) != row.wav_sha256:
+                yield wav
+    except (ArchiveError, KeyError, ValueError, TypeError, OSError, csv.Error) as error:
+        raise OutputError(
+            f"the dataset '{folder}' is damaged, and what was corrected there cannot be told; "
+            "name another folder, or use --again to make it anew"
+        ) from error
 
 
 def write_dataset(made: Dataset, files: Mapping[str, tuple[Path, Path | None]], page: str) -> None:
     """Put the dataset in its folder, all of it or as it was before.
 
-    `files` gives each clip's sound and untouched original by id, to be linked or copied; `page`
-    is the report. Raises `OutputError`.
+    `files` gives each clip's sound and untouched original by id, to be copied; `page` is
+    the report. Raises `OutputError`.
     """
     draft = made.folder / ".draft"
     try:
@@ -185,10 +212,11 @@ def write_dataset(made: Dataset, files: Mapping[str, tuple[Path, Path | None]], 
         (draft / "wavs").mkdir(parents=True)
         for row in made.rows:
             sound, original = files[row.id]
-            _place(sound, draft / "wavs" / f"{row.id}.wav")
+            # No links: an editor that saves in place would change what is kept as well.
+            shutil.copyfile(sound, draft / "wavs" / f"{row.id}.wav")
             if original is not None:
                 (draft / "originals").mkdir(exist_ok=True)
-                _place(original, draft / "originals" / f"{row.id}.wav")
+                shutil.copyfile(original, draft / "originals" / f"{row.id}.wav")
         _write(draft / _TABLE, "".join(f"{r.id}|{r.text}|{r.spoken}\n" for r in made.rows))
         _write(draft / _MANIFEST, _csv(Row, made.rows))
         _write(draft / _DROPPED, _csv(Fallen, made.fallen))
@@ -200,7 +228,7 @@ def write_dataset(made: Dataset, files: Mapping[str, tuple[Path, Path | None]], 
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     with atomic_path(made.folder / CARD_NAME) as temporary:
-        temporary.write_text(card, encoding="utf-8")
+        temporary.write_text(card, encoding="utf-8", errors="replace")
 
 
 def _swap(draft: Path, folder: Path) -> None:
@@ -208,7 +236,7 @@ def _swap(draft: Path, folder: Path) -> None:
     (folder / CARD_NAME).unlink(missing_ok=True)
     for name in _PARTS:
         old = folder / name
-        if old.is_dir():
+        if old.is_dir() and not old.is_symlink():
             shutil.rmtree(old)
         else:
             old.unlink(missing_ok=True)
@@ -216,15 +244,9 @@ def _swap(draft: Path, folder: Path) -> None:
             (draft / name).replace(old)
 
 
-def _place(source: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(source)
-    except OSError:  # another disk, or one that knows no links
-        shutil.copyfile(source, target)
-
-
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="")
+    # The name of a file in a note need not be UTF-8.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _csv(kind: type[Row] | type[Fallen], rows: Sequence[Row] | Sequence[Fallen]) -> str:
@@ -335,7 +357,8 @@ def _read_csv(path: Path, kind: type[Any]) -> Iterator[Any]:
     """Lines of a table as `kind`, numbers as numbers."""
     with path.open(encoding="utf-8", newline="") as stream:
         for line in csv.DictReader(stream):
-            yield kind(**{f.name: _value(line[f.name], str(f.type)) for f in fields(kind)})
+            there = (f for f in fields(kind) if line.get(f.name) is not None)
+            yield kind(**{f.name: _value(line[f.name], str(f.type)) for f in there})
 
 
 def _value(text: str, kind: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from fractions import Fraction
 from typing import Any
 
 __all__ = ["ClipFacts", "Loss", "SourceFacts", "facts_of", "text_of"]
@@ -25,8 +24,10 @@ class ClipFacts:
     """One clip: where it lies (samples of its source), its words, and what was measured.
 
     `reason` says why it cannot be used, "" when it can as far as it is known by itself. `wav` and
-    `original` are file names in the work folder. `snr_db` counts repairs as far as they help a
-    voice, `snr_before_db` is the recording's. `f0_counts` are voiced frames a semitone from 50 Hz.
+    `original` are file names in the work folder, `wav_sha256` is of the first. `agreement` is the
+    share of words that a transcript and what is heard have in common, None without a transcript.
+    `snr_db` counts repairs as far as they help a voice, `snr_before_db` is the recording's.
+    `f0_counts` are voiced frames a semitone from 50 Hz.
     """
 
     start: int
@@ -38,6 +39,7 @@ class ClipFacts:
     note: str = ""
     reason: str = ""
     wav: str = ""
+    wav_sha256: str = ""
     original: str = ""
     repairs: tuple[str, ...] = ()
     clicks: int = 0
@@ -78,10 +80,6 @@ class SourceFacts:
     repairs: tuple[str, ...] = ()
     clips: tuple[ClipFacts, ...] = ()
     losses: tuple[Loss, ...] = field(default=())
-
-    def seconds(self, samples: int) -> Fraction:
-        """A place in the recording in exact seconds."""
-        return Fraction(samples, self.rate)
 
 
 def text_of(facts: SourceFacts) -> str:

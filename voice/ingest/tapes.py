@@ -65,17 +65,19 @@ class Tape:
 def recordings_in(given: Path | Sequence[Path], *, without: Sequence[Path] = ()) -> list[Path]:
     """Every recording in files and folders, in order of name; hidden ones are left out.
 
-    Nothing inside the folders `without` is taken. Raises `MediaError` when a place does not
-    exist or nothing is found.
+    Nothing inside the folders `without` is taken, nor of datasets inside a folder of recordings:
+    their clips are cut from these. A file that is named twice is there once. Raises `MediaError`
+    when a place does not exist or nothing is found.
     """
     places = [given] if isinstance(given, Path) else list(given)
     barred = [folder.resolve() for folder in without]
     found: list[Path] = []
     for item in places:
         if item.is_dir():
-            inside = (p for p in item.rglob("*") if p.is_file() and not _hidden(p, item))
-            wanted = (p for p in inside if p.suffix.lower() in SUFFIXES)
-            found += sorted(p for p in wanted if not _inside(p, barred))
+            named = [p for p in item.rglob("*") if not _hidden(p, item)]
+            shut = [*barred, *(p.parent.resolve() for p in named if _is_card(p, item))]
+            wanted = (p for p in named if p.suffix.lower() in SUFFIXES and _is_file(p))
+            found += sorted(p for p in wanted if not _inside(p, shut))
         elif item.is_file():
             found.append(item)
         else:
@@ -85,7 +87,24 @@ def recordings_in(given: Path | Sequence[Path], *, without: Sequence[Path] = ())
             f"no recordings in {places[0] if places else 'an empty list'}; "
             "give sound or video files, or a folder that holds some"
         )
-    return list(dict.fromkeys(found))
+    once: dict[Path, Path] = {}
+    for path in found:
+        once.setdefault(path.absolute(), path)
+    return list(once.values())
+
+
+def _is_file(path: Path) -> bool:
+    """False, too, where the folder does not say."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _is_card(path: Path, given: Path) -> bool:
+    """Whether it is the card of a dataset inside the folder `given`, not of that itself."""
+    beside = path.with_name("manifest.csv")
+    return path.name == "dataset.toml" and path.parent != given and _is_file(beside)
 
 
 def _hidden(path: Path, folder: Path) -> bool:

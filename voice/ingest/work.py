@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from collections import deque
@@ -31,8 +32,8 @@ from numpy.typing import NDArray
 
 from align.recognise import LANGUAGE, Heard, hear
 from media.audio import Sound, resample, write_wav
-from media.errors import NoSpeechError, OutputError
-from media.files import output_error
+from media.errors import MediaError, NoSpeechError, OutputError
+from media.files import output_error, sha256_of
 from voice._sidecar import Given
 from voice.ingest.cutting import SHORTEST_S
 from voice.ingest.duplicates import contour
@@ -54,7 +55,7 @@ __all__ = ["Ingested", "ingest", "key_of", "stored"]
 Floats = NDArray[np.float32]
 Span = tuple[float, float]
 
-_VERSION = 1  # of what is measured: raise it and everything is done again
+_VERSION = 2  # of what is measured: raise it and everything is done again
 _LANES = 2
 _AHEAD = 3  # clips waiting in each lane
 _REPAIR_HELPS_DB = 15.0  # at most: what was under noise is partly the network's invention
@@ -62,6 +63,8 @@ _F0_BINS = 48
 _ORIGINAL_BITS = "PCM_24"
 _DATASET_BITS = "PCM_16"
 _LEAST_SPEECH_S = 1.0
+_LOST_S = 0.5
+_UNREAD = "'{}' went away or changed while it was read; leave it alone until it is done"
 # What reading a damaged file of numbers or facts ends in.
 _DAMAGED = (
     *(OSError, EOFError, zipfile.BadZipFile),
@@ -105,10 +108,19 @@ def stored(folder: Path) -> Ingested | None:
         return None
     if not len(prints) == len(contours) == len(facts.clips):
         return None
-    wavs = [c.wav for c in facts.clips] + [c.original for c in facts.clips]
-    if any(name and not (folder / name).is_file() for name in wavs):
+    if not all(_is_whole(folder, clip) for clip in facts.clips):
         return None
     return Ingested(facts, folder, prints, contours)
+
+
+def _is_whole(folder: Path, clip: ClipFacts) -> bool:
+    """Whether a clip's sound is what was measured, and its original is there."""
+    if clip.original and not (folder / clip.original).is_file():
+        return False
+    try:
+        return sha256_of(folder / clip.wav) == clip.wav_sha256
+    except MediaError:
+        return False
 
 
 def ingest(
@@ -124,6 +136,8 @@ def ingest(
     `progress` is called with seconds done and in all. Raises `MediaError` when the recording
     cannot be read, `OutputError` when the folder cannot be written.
     """
+    import soundfile
+
     draft = folder.with_name(f".draft-{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -131,7 +145,11 @@ def ingest(
         _work(path, name, draft, settings, given, progress)
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
+    except soundfile.LibsndfileError as error:
+        raise MediaError(_UNREAD.format(path)) from error
     except OSError as error:
+        if error.filename is not None and Path(os.fsdecode(error.filename)) == path:
+            raise MediaError(_UNREAD.format(path)) from error
         raise output_error(folder, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -211,6 +229,8 @@ def _clips(
         lanes = [stack.enter_context(_Lane(plan)) for _ in range(count)]
         waiting: deque[Future[_Done]] = deque()
         for k, window in enumerate(tape.stream().windows(spans)):
+            if (window.start + len(window)) / tape.rate < seen.clips[k][1] - _LOST_S:
+                raise MediaError(_UNREAD.format(tape.path))
             job = _Job(k, window, seen.clips[k], tape, seen, settings, draft)
             waiting.append(lanes[k % count].submit(job))
             if len(waiting) > _AHEAD * _LANES:
@@ -288,6 +308,7 @@ def _made(shop: Workshop, job: _Job) -> _Done:
     write_wav(job.draft / facts.wav, resample(sound, job.settings.rate), _DATASET_BITS)
     if facts.original:
         write_wav(job.draft / facts.original, original, _ORIGINAL_BITS)
+    facts = replace(facts, wav_sha256=sha256_of(job.draft / facts.wav))
     heard = hear(sound, LANGUAGE) if job.settings.language == LANGUAGE else None
     try:
         found = voice_print(sound)
@@ -395,7 +416,7 @@ def _store(draft: Path, facts: SourceFacts, done: Sequence[_Done]) -> None:
         level=np.concatenate([np.zeros(0, np.float32), *(c.contour for c in done)]),
         n=np.array(counts, np.int64).reshape(-1, 2),
     )
-    (draft / "facts.json").write_text(text_of(facts), encoding="utf-8")
+    (draft / "facts.json").write_text(text_of(facts), "utf-8", "backslashreplace")
 
 
 def _unpacked(
