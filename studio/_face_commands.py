@@ -114,13 +114,8 @@ def train(
     if start_from is not None:
         _refuse_others(start_from, record)
     sources = one_person(footage_in(footage), choice, progress, say)
-    facts = {
-        "output": str(out),
-        "person": record.person,
-        "consent": record.id,
-        "project": record.project,
-        "face": face or "",
-    }
+    who = {"output": str(out), "person": record.person, "consent": record.id}
+    facts = {**who, "project": record.project, "face": face or ""}
     films = [{"file": s.path.name, "sha256": s.track.sha256} for s in sources]
     papers.ledger.append("face.training", **facts, sources=films)
 
