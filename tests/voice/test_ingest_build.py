@@ -331,6 +331,16 @@ def test_names_that_are_no_utf_8_and_names_that_are_there_twice() -> None:
     assert building._names(paths) == ["one/reel\\xe9.wav", "two/reel\\xe9.wav"]
 
 
+def test_a_recording_whose_name_is_no_utf_8_falls_out(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"bad\xe9.wav")
+    try:
+        path.write_bytes(b"RIFF" + bytes(60))
+    except OSError:
+        pytest.skip("this disk takes UTF-8 names alone")
+    with pytest.raises(ArchiveError, match="1 x unreadable"):
+        make_dataset([path], tmp_path / "out")
+
+
 @pytest.mark.parametrize("how", ["gone", "shorter", "no sound"])
 def test_a_recording_that_changes_while_it_is_read_falls_out(
     box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str

@@ -149,6 +149,10 @@ def _all_ingested(
             )
         except OutputError:
             raise
+        except UnicodeEncodeError:  # libsndfile opens no such name
+            why = "unreadable: the name of the file or of its folder is not UTF-8; rename it"
+            fallen.append(Fallen(name, None, None, why))
+            continue
         except MediaError as error:
             fallen.append(Fallen(name, None, None, f"unreadable: {error}"))
             continue
