@@ -356,8 +356,8 @@ def licence_of(folder: Path, architecture: str) -> str:
         for path in sorted(folder.iterdir()):
             if path.is_file() and re.fullmatch(pattern.replace("*", ".*"), path.name.lower()):
                 text = path.read_text("utf-8", errors="replace")[:20_000].lower()
-                dedicated = () if path.suffix.lower() == ".md" else (_DEDICATED,)
-                for words, name in (*_LICENCES, *dedicated):
+                dedicated = [] if path.suffix.lower() == ".md" else [_DEDICATED]
+                for words, name in [*_LICENCES, *dedicated]:
                     if re.search(words, text):
                         return name
     return "unknown"
