@@ -107,7 +107,7 @@ def test_any_text_may_be_called_a_screenplay_or_subtitles(text: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(
     start=st.integers(0, 20 * 3600 * 1000),
-    length=st.integers(40, 20_000),
+    length=st.integers(42, 20_000),
     rate=st.sampled_from(("24", "25", "24000/1001", "30000/1001")),
 )
 def test_subtitles_begin_on_the_nearest_frame(start: int, length: int, rate: str) -> None:

@@ -32,7 +32,7 @@ def test_stages_in_a_row_are_bit_identical_to_the_whole_graph(
     expected, features, acoustic = stages.text(ids, japanese_style)
     frames = np.maximum(np.round(expected), 1).astype(int)
     f0, energy = stages.curves(np.repeat(features, frames, axis=0), japanese_style)
-    got = stages.sound(np.repeat(acoustic, frames, axis=0), f0, energy, japanese_style, None)
+    got = stages.sound(np.repeat(acoustic, frames, axis=0), f0, energy, japanese_style, None, {})
     np.testing.assert_array_equal(got, wanted)
 
 
