@@ -112,9 +112,14 @@ def _format_of(path: Path) -> tuple[bool, int]:
 def _from_sndfile(path: Path) -> Generator[Samples, None, None]:
     import soundfile
 
-    with soundfile.SoundFile(str(path)) as stream:
-        for block in stream.blocks(_BLOCK, dtype="float32", always_2d=True):
-            yield block.mean(axis=1, dtype=np.float32)
+    try:
+        with soundfile.SoundFile(str(path)) as stream:
+            for block in stream.blocks(_BLOCK, dtype="float32", always_2d=True):
+                yield block.mean(axis=1, dtype=np.float32)
+    except soundfile.LibsndfileError as error:
+        raise MediaError(
+            f"'{path}' cannot be read to its end ({error}); copy it again from its source"
+        ) from error
 
 
 def _from_container(path: Path, rate: int) -> Generator[Samples, None, None]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from media.errors import MediaError
 from media.sound_stream import SoundStream
 
 RATE = 8000
@@ -44,3 +45,13 @@ def test_stretches_that_touch_take_no_more_memory_than_one(
     tracemalloc.stop()
     assert total == len(samples)
     assert peak < samples.nbytes / 4
+
+
+def test_a_recording_that_stops_being_one_is_told_in_one_line(
+    recording: tuple[Path, np.ndarray],
+) -> None:
+    path, _ = recording
+    stream = SoundStream(path)
+    path.write_bytes(b"no longer a recording")
+    with pytest.raises(MediaError, match="cannot be read to its end"):
+        list(stream.blocks(5))
