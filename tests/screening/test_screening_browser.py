@@ -242,6 +242,8 @@ def test_a_viewer_watches_and_votes(
     with Page(chromium, room[1]) as page:
         _shot(page, "welcome")
         page.click("#begin")
+        # Of the page before, with no film in it, every film would be ready.
+        _until(page, "document.querySelector('video')?.readyState >= 2")
         _until(page, "[...document.querySelectorAll('video')].every((v) => v.readyState >= 2)")
         page.evaluate("document.querySelector('video').play()")
         _until(page, "document.querySelector('video').currentTime > 0.2")
