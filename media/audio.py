@@ -274,6 +274,12 @@ def _read_container(path: Path) -> Sound:
 
 def _decoded(container: InputContainer) -> Iterator[tuple[Fraction | None, Samples]]:
     """(time in seconds, mono float32 samples) of every piece that decodes."""
+    for at, block in _decoded_channels(container):
+        yield at, block.mean(axis=0, dtype=np.float32)
+
+
+def _decoded_channels(container: InputContainer) -> Iterator[tuple[Fraction | None, Samples]]:
+    """(time in seconds, float32 [channels, n]) of every piece that decodes."""
     import av
     import av.error
 
@@ -291,7 +297,7 @@ def _decoded(container: InputContainer) -> Iterator[tuple[Fraction | None, Sampl
                 at = stream_seconds(frame.pts, frame.time_base)
                 stated = _stated_length(frame)
                 for part in planar.resample(frame):
-                    yield at, part.to_ndarray().mean(axis=0, dtype=np.float32)[:stated]
+                    yield at, part.to_ndarray()[:, :stated].astype(np.float32, copy=False)
     except av.error.FFmpegError:
         return  # a truncated tail: what came before is kept
 

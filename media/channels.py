@@ -12,19 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from media.audio import _BLOCK, Samples, Sound, _on_clock, _stated_length
+from media.audio import _BLOCK, Samples, Sound, _decoded_channels, _on_clock
 from media.errors import MediaError
 from media.sound_stream import SoundStream, _format_of
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
 
 __all__ = ["MixedStream", "channel_blocks"]
 
@@ -118,27 +113,3 @@ def _native_channels(path: Path) -> Iterator[Channels]:
                 yield np.ascontiguousarray(block.T)
     except soundfile.LibsndfileError as error:
         raise MediaError(f"'{path}' cannot be decoded; copy it again from its source") from error
-
-
-def _decoded_channels(container: InputContainer) -> Iterator[tuple[Fraction | None, Channels]]:
-    """(time in seconds, float32 [channels, n]) of every piece that decodes."""
-    import av
-    import av.error
-
-    from media._container import stream_seconds
-
-    stream = container.streams.audio[0]
-    planar = av.AudioResampler(format="fltp")
-    try:
-        for packet in container.demux(stream):
-            try:
-                frames: list[Any] = list(packet.decode())
-            except av.error.InvalidDataError:
-                continue  # one damaged packet: the clock fills its place with silence
-            for frame in frames:
-                at = stream_seconds(frame.pts, frame.time_base)
-                stated = _stated_length(frame)
-                for part in planar.resample(frame):
-                    yield at, part.to_ndarray()[:, :stated].astype(np.float32, copy=False)
-    except av.error.FFmpegError:
-        return  # a truncated tail: what came before is kept
