@@ -8,6 +8,7 @@ first picture, so that sample `rate.sample_of(n, sound.rate)` belongs to frame n
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -193,7 +194,7 @@ def _read_sndfile(path: Path) -> Sound | None:
     import soundfile
 
     try:
-        with soundfile.SoundFile(str(path)) as stream:
+        with soundfile.SoundFile(os.fsencode(path)) as stream:
             rate = int(stream.samplerate)
             check_rate(rate, path)
             if stream.frames > _MOST_SAMPLES:

@@ -10,6 +10,7 @@ all its noise) or inverted (next to nothing is left).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -108,7 +109,7 @@ def _native_channels(path: Path) -> Iterator[Channels]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(str(path)) as stream:
+        with soundfile.SoundFile(os.fsencode(path)) as stream:
             for block in stream.blocks(_BLOCK, dtype="float32", always_2d=True):
                 yield np.ascontiguousarray(block.T)
     except soundfile.LibsndfileError as error:

@@ -10,6 +10,7 @@ more than a block and a stretch of them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -94,7 +95,7 @@ def _format_of(path: Path) -> tuple[bool, int]:
     from media._container import open_input, sound_rate
 
     try:
-        with soundfile.SoundFile(str(path)) as stream:
+        with soundfile.SoundFile(os.fsencode(path)) as stream:
             check_rate(stream.samplerate, path)
             return True, int(stream.samplerate)
     except soundfile.LibsndfileError:
@@ -113,7 +114,7 @@ def _from_sndfile(path: Path) -> Generator[Samples, None, None]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(str(path)) as stream:
+        with soundfile.SoundFile(os.fsencode(path)) as stream:
             for block in stream.blocks(_BLOCK, dtype="float32", always_2d=True):
                 yield block.mean(axis=1, dtype=np.float32)
     except soundfile.LibsndfileError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 from synthetic import synthetic_frames, synthetic_info, tone
 
 from media.audio import Sound, has_sound, read_sound, resample, write_wav
+from media.channels import channel_blocks
 from media.errors import MediaError, NoSoundError, OutputError
+from media.sound_stream import SoundStream
 from media.video import FootageWriter
 
 
@@ -122,6 +125,19 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
     pair = np.stack([np.full(100, 0.5), np.full(100, -0.1)], axis=1)
     soundfile.write(tmp_path / "pair.flac", pair, 44_100)
     assert read_sound(tmp_path / "pair.flac").samples == pytest.approx(0.2, abs=1e-4)
+
+
+def test_a_name_that_is_not_utf_8_is_read(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    try:
+        write_wav(path, tone(0.1))
+    except OSError:
+        pytest.skip("this disk takes UTF-8 names alone")
+    sound = read_sound(path)
+    (stretch,) = SoundStream(path).blocks(1)
+    np.testing.assert_array_equal(stretch.samples, sound.samples)
+    blocks = np.concatenate(list(channel_blocks(path)), axis=1)
+    np.testing.assert_array_equal(blocks[0], sound.samples)
 
 
 def test_the_start_of_a_broadcast_wav_is_read(tmp_path: Path) -> None:
