@@ -53,7 +53,7 @@ def demonstrate(samples: Path, out: Path) -> None:
     from studio._display import out as show
     from studio._display import scores_text
     from studio.redub import fit, redub, summary
-    from studio.verify import examine
+    from studio.verify import verify_file
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def demonstrate(samples: Path, out: Path) -> None:
         progress=_Steps(),
     )
     show("== marks: what anyone can read back from the clip")
-    for sentence in examine(clip).sentences():
+    for sentence in verify_file(clip).sentences():
         show(f"   {sentence}")
     show(f"\nclip    {clip}")
     show(f"voice   {scores_text(voice.scores)}")

@@ -218,9 +218,9 @@ def verify(
 ) -> None:
     """Read watermark, Content Credentials and ledger back; exit code 1 if they do not hold."""
     from studio._display import out as show
-    from studio.verify import examine
+    from studio.verify import verify_file
 
-    findings = examine(file, ledger)
+    findings = verify_file(file, ledger)
     for sentence in findings.sentences():
         show(sentence)
     if not findings.sound:

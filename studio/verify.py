@@ -1,6 +1,6 @@
 """Read every mark back from a file, and say plainly what each can and cannot tell.
 
-findings = examine(Path("out.mp4"))
+findings = verify_file(Path("out.mp4"))
 for sentence in findings.sentences(): ...
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from studio.credentials import Credentials
     from studio.watermark import Reading
 
-__all__ = ["Findings", "examine"]
+__all__ = ["Findings", "verify_file"]
 
 _RECORDS = (".delivered", ".exported")
 _MEANS = {
@@ -156,7 +156,7 @@ class Findings:
             )
 
 
-def examine(path: Path, ledger: Path | None = None) -> Findings:
+def verify_file(path: Path, ledger: Path | None = None) -> Findings:
     """Read credentials, watermark and (given, or beside the file) ledger.
 
     Raises `MediaError` when the file is missing or is neither sound nor picture nor signed beside.

@@ -10,28 +10,6 @@
 A file that is missing or altered is refused with the command that mends it.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import Any
-
-_HOMES = {
-    "Weight": "registry",
-    "all_weights": "registry",
-    "best_device": "device",
-    "describe": "registry",
-    "locate": "registry",
-    "torch_threads": "device",
-}
-
-__all__ = ["Weight", "all_weights", "best_device", "describe", "locate", "torch_threads"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"weights.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

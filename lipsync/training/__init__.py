@@ -10,25 +10,6 @@ shape, the phonemes that go with it, and features for the losses (`losses`). `lo
 checkpoints, resumes and keeps the best by a held-out score; `show` draws previews and curves.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-__all__ = ["PRESETS", "Preset", "train_face"]
-
-_HOMES = {
-    "lipsync.training.presets": ("PRESETS", "Preset"),
-    "lipsync.training.face": ("train_face",),
-}
-
-if TYPE_CHECKING:
-    from lipsync.training.face import train_face
-    from lipsync.training.presets import PRESETS, Preset
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

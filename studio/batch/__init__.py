@@ -12,39 +12,6 @@ named by the sha256 of all that goes into it. A killed batch goes on where it wa
 redoes only what hangs on it; every delivery is in the ledger exactly once.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import Any
-
-_HOMES = {
-    "BatchReport": "run",
-    "Check": "checks",
-    "CueResult": "results",
-    "TakeResult": "results",
-    "cue_results": "results",
-    "decide": "results",
-    "request_take": "results",
-    "run_batch": "run",
-}
-
-__all__ = [
-    "BatchReport",
-    "Check",
-    "CueResult",
-    "TakeResult",
-    "cue_results",
-    "decide",
-    "request_take",
-    "run_batch",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"studio.batch.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,21 +8,6 @@ the ledger. Pictures are inside the page, which loads nothing and runs nothing. 
 below a size: what fails its objectives is shown first, and the page says what it left out.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import Any
-
-_HOMES = {"ReportFacts": "page", "write_report": "page"}
-
-__all__ = ["ReportFacts", "write_report"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"studio.report.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,28 +10,6 @@ approve, and ask for new takes. An audience has a link of its own and sees versi
 Nothing is served without a token, and nothing that lies outside the production.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import Any
-
-_HOMES = {
-    "Desk": "desk",
-    "Keys": "access",
-    "make_app": "server",
-    "serve": "server",
-    "tallies": "votes",
-    "wilson": "votes",
-}
-
-__all__ = ["Desk", "Keys", "make_app", "serve", "tallies", "wilson"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"studio.screening.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

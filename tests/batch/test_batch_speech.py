@@ -24,7 +24,7 @@ from studio.cues import Cue, read_cues
 from studio.disclosure import read_rows
 from studio.ledger import read_ledger, verify
 from studio.production import Production, ProductionError, load_production
-from studio.verify import examine
+from studio.verify import verify_file
 from voice.voice import load_voice
 
 Produce = Callable[..., Production]
@@ -74,7 +74,7 @@ def test_the_line_starts_at_the_cue_and_fills_it(finished: Production) -> None:
     assert cue.end is not None
     assert sound.start == start_of(cue.start)
     assert len(sound) == start_of(cue.end) - start_of(cue.start)
-    assert examine(finished.out / "M1" / "M1.wav", finished.ledger).sound
+    assert verify_file(finished.out / "M1" / "M1.wav", finished.ledger).sound
 
 
 def test_an_edit_redoes_only_what_hangs_on_it(voiced: Produce) -> None:

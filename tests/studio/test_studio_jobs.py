@@ -21,7 +21,7 @@ from studio.disclosure import read_rows
 from studio.ledger import read_ledger
 from studio.redub import _that_fits, say
 from studio.scene import _placed
-from studio.verify import examine
+from studio.verify import verify_file
 from voice.takes import Take, TakeScores, save_take
 
 
@@ -154,7 +154,7 @@ def test_a_fitted_voice_speaks_figures_marked_signed_and_recorded(
     assert steps[-1] == ("speaking", 1, 1)
     sound = read_sound(out)
     assert sound.rate == 48_000
-    findings = examine(out)
+    findings = verify_file(out)
     assert findings.sound
     assert findings.watermark is not None
     assert findings.watermark.found
@@ -194,4 +194,4 @@ def test_the_same_line_twice_is_the_same_sound(tmp_path: Path) -> None:
     first = say("We went.", voice, tmp_path / "a.wav", takes=1, seed=3)
     second = say("We went.", voice, tmp_path / "b.wav", takes=1, seed=3)
     assert (read_sound(first.path).samples == read_sound(second.path).samples).all()
-    assert examine(first.path).credentials.generation["consent"] is None
+    assert verify_file(first.path).credentials.generation["consent"] is None

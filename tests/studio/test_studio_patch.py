@@ -19,7 +19,7 @@ from studio.credentials import read_credentials, sidecar_of
 from studio.disclosure import read_rows
 from studio.ledger import read_ledger
 from studio.scene import delivered_name, resync, summary
-from studio.verify import examine
+from studio.verify import verify_file
 
 PRESENTER = Path(__file__).resolve().parents[2] / "samples" / "presenter.mp4"
 
@@ -86,7 +86,7 @@ def test_stills_are_signed_by_their_list_and_recorded(consent: Consent, tmp_path
     credentials = read_credentials(made.path)
     assert credentials.state == "intact"
     assert credentials.generation["deliver"] == "patch"
-    findings = examine(made.path)
+    findings = verify_file(made.path)
     assert findings.sound
     assert findings.watermark is None
     assert [e.event for e in read_ledger(tmp_path / "wildline-ledger.jsonl")][-1] == (
@@ -97,7 +97,7 @@ def test_stills_are_signed_by_their_list_and_recorded(consent: Consent, tmp_path
     assert not list(tmp_path.glob(".wildline-*"))
     stills[7].write_bytes(stills[7].read_bytes()[:-1] + b"!")
     stills[9].unlink()
-    findings = examine(made.path)
+    findings = verify_file(made.path)
     assert not findings.sound
     assert findings.altered == (stills[7].name, stills[9].name)
     assert any("2 of 36 are missing or were changed" in s for s in findings.sentences())

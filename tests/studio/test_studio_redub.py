@@ -14,7 +14,7 @@ from media.reader import probe, read_frames
 from media.writer import FootageWriter
 from studio.consent import Consent, save_consent
 from studio.ledger import read_ledger, verify
-from studio.verify import examine
+from studio.verify import verify_file
 
 PRESENTER = Path(__file__).resolve().parents[2] / "samples" / "presenter.mp4"
 SECONDS = 4
@@ -62,7 +62,7 @@ def test_a_redub_keeps_the_picture_and_answers_for_itself(
     report = json.loads(made.clip.report_path.read_text("utf-8"))
     assert (report["consent"], report["timing"]) == ("c0ffee", "exact")
     assert report["lips"]["closure_rate"] == 1.0
-    findings = examine(out)
+    findings = verify_file(out)
     assert findings.sound
     assert findings.watermark is not None
     assert findings.watermark.found

@@ -16,7 +16,7 @@ from media.time import FrameRate, Timecode
 from studio import speaking
 from studio._voice_commands import _timecode
 from studio.speaking import Slate, say, say_long
-from studio.verify import examine
+from studio.verify import verify_file
 
 RATE = FrameRate.parse("23.976")
 
@@ -91,7 +91,7 @@ def test_a_directed_line_sits_in_its_scene_with_a_slate(
     assert made.take.text == "We chose to go, and we went to the coast."
     assert made.others == (tmp_path / "line.take-2.wav",)
     for path in (out, *made.others):
-        assert examine(path).sound  # signed, marked, unchanged
+        assert verify_file(path).sound  # signed, marked, unchanged
         written = json.loads(path.with_suffix(".json").read_text("utf-8"))
         assert written["match"]["level_db"] == pytest.approx(0, abs=1)
         assert written["delivery"]["f0_hz"] > 60
@@ -119,7 +119,7 @@ def test_a_long_text_is_one_marked_file(
     # The words lie where the JSON says: it is loud there and quiet between.
     last = facts["words"][-1]
     assert np.abs(sound.cut(last["start_s"], last["end_s"]).samples).max() > 0.05
-    assert examine(made.path).sound
+    assert verify_file(made.path).sound
     found = read_bwf(made.path)
     assert found is not None
     assert found.scene == "4"

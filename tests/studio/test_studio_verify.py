@@ -11,7 +11,7 @@ from media.errors import MediaError
 from studio.credentials import Statement
 from studio.ledger import Ledger, read_ledger
 from studio.provenance import Disclosure, Papers, delivery, publish
-from studio.verify import examine
+from studio.verify import verify_file
 from studio.watermark import watermark
 
 
@@ -28,11 +28,11 @@ def delivered(tone: Sound, tmp_path: Path) -> Path:
 
 
 def _said(path: Path) -> str:
-    return "\n".join(examine(path).sentences())
+    return "\n".join(verify_file(path).sentences())
 
 
 def test_a_delivered_file_answers_for_itself(delivered: Path) -> None:
-    assert examine(delivered).sound
+    assert verify_file(delivered).sound
     said = _said(delivered)
     assert "Content Credentials: intact, in the file" in said
     assert "speech made by a machine" in said
@@ -47,7 +47,7 @@ def test_a_conversion_loses_the_signature_but_not_the_mark(delivered: Path, tmp_
 
     copy = tmp_path / "copy.flac.wav"
     write_wav(copy, resample(read_sound(delivered), 44_100), subtype="PCM_16")
-    assert not examine(copy).sound
+    assert not verify_file(copy).sound
     said = _said(copy)
     assert "Content Credentials: none" in said
     assert "Watermark: found" in said
@@ -71,7 +71,7 @@ def test_a_ledger_written_anew_is_not_the_one_the_credentials_name(delivered: Pa
     path.unlink()
     for event, said in facts:
         Ledger(path).append(event, **(said | {"project": "Another"}))
-    findings = examine(delivered)
+    findings = verify_file(delivered)
     assert findings.ledger_problem is None  # the chain itself is whole
     assert findings.ledger_line == 2
     assert not findings.sound
@@ -85,7 +85,7 @@ def test_a_ledger_cut_at_its_end_is_found(delivered: Path) -> None:
     assert "The credentials name its line 1" in _said(delivered)
     assert "none of the 1 lines" in _said(delivered)
     path.write_bytes(b"")
-    assert not examine(delivered).sound
+    assert not verify_file(delivered).sound
 
 
 def test_a_plain_recording_is_not_accused(tone: Sound, tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ def test_what_is_not_media_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
     for name in ("a.txt", "none.mp4"):
         with pytest.raises(MediaError):
-            examine(tmp_path / name)
+            verify_file(tmp_path / name)

@@ -12,29 +12,6 @@ twice (`duplicates`), how good it is (`grading`). What falls out keeps its reaso
 folder in the manner of LJ Speech, with a manifest and a page to look at (`report`).
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from importlib import import_module
-from typing import Any
-
-__all__ = ["Dataset", "Row", "Settings", "is_dataset", "make_dataset", "read_dataset"]
-
-_HOME = {
-    "Dataset": "voice.ingest.dataset",
-    "Row": "voice.ingest.dataset",
-    "Settings": "voice.ingest.settings",
-    "is_dataset": "voice.ingest.dataset",
-    "make_dataset": "voice.ingest.build",
-    "read_dataset": "voice.ingest.dataset",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Re-export lazily: importing the package loads no engine."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'voice.ingest' has no attribute '{name}'")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,29 +10,6 @@ takes a voice from a few recordings and, with steps, trains its language model f
 again after it was stopped, training goes on from the last checkpoint.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from importlib import import_module
-from typing import Any
-
-__all__ = ["PRESETS", "Preset", "Trained", "TrainingRun", "read_dataset", "train_voice"]
-
-_HOME = {
-    "PRESETS": "voice.training.presets",
-    "Preset": "voice.training.presets",
-    "Trained": "voice.training.train",
-    "TrainingRun": "voice.training.loop",
-    "read_dataset": "voice.training.dataset",
-    "train_voice": "voice.training.train",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Re-export lazily: importing the package loads neither torch nor coqui-tts."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'voice.training' has no attribute '{name}'")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
