@@ -126,12 +126,25 @@ class Paster:
     """Pastes a sequence of mouths; remembers the light between frames.
 
     Frames must come in order; call `reset` at a cut. `seed` fixes the grain. With `matte` the
-    changes say as well how they lie over the picture, for a compositor.
+    changes say as well how they lie over the picture, for a compositor. `light` is what another
+    `Paster` remembered when it broke off.
     """
 
-    def __init__(self, *, seed: int = 0, grain: bool = True, matte: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        grain: bool = True,
+        matte: bool = False,
+        light: Floats | None = None,
+    ) -> None:
         self._seed, self._grain, self._matte = seed, grain, matte
-        self._gain: Floats | None = None
+        self._gain = light
+
+    @property
+    def light(self) -> Floats | None:
+        """The gain of the last frame, float32[S/4, S/4, 3]; None at the start of a shot."""
+        return self._gain
 
     def reset(self) -> None:
         """Forget the light: a new shot starts."""

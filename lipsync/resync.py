@@ -17,26 +17,18 @@ exactly as many frames out as in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync.engines import (
-    BankSource,
-    MouthPatch,
-    MouthRenderer,
-    Progress,
-    RenderJob,
-    WholeFaceRenderer,
-    get_renderer,
-)
+from lipsync.engines import BankSource, MouthRenderer, Progress, RenderJob, get_renderer
 from lipsync.track import FaceTrack
+from lipsync.writing import Deliver, Written, write
 from media.errors import (
     AlignError,
     ArchiveError,
@@ -50,15 +42,10 @@ from media.errors import (
 
 if TYPE_CHECKING:
     from align.timing import Timing
-    from lipsync.blend import Paster
     from lipsync.crop import CropSpec
     from lipsync.people import FaceChoice
     from media.audio import Sound
-    from media.patch import StillsWriter
-    from media.video import Change, FootageInfo, FootageWriter, Picture
-
-#: A picture and the changes to lay into it.
-Changed = tuple["Picture", tuple["Change", ...]]
+    from media.video import FootageInfo
 
 __all__ = [
     "Deliver",
@@ -69,12 +56,7 @@ __all__ = [
     "resync",
 ]
 
-Deliver = Literal["picture", "patch"]
-
 _HEARD_RATE = 16_000  # Hz; all that lip motion listens to
-_BATCH = 4
-_AHEAD = 4
-_FADE_S = 0.16
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +127,8 @@ def resync(
     Raises `NoFaceError`, `NoSpeechError`, `ArchiveError` (no usable mouth), `MediaError`
     (unreadable or interlaced footage) and `OutputError` (cannot write, or `out` is one of
     the inputs).
+
+    A run that was killed goes on where it broke off when it is started again (`lipsync.writing`).
     """
     from lipsync.faces import track_faces
     from lipsync.fitness import Unfit
@@ -165,38 +149,32 @@ def resync(
     usable = wanted & (unfit == Unfit.FIT)
     spec = crop_spec_for(target)
     renderer = get_renderer(engine) if isinstance(engine, str) else engine
-    renderer.prepare(RenderJob(target, usable, timing, sound, sources, spec, seed), progress)
+    job = RenderJob(target, usable, timing, sound, sources, spec, seed)
+    renderer.prepare(job, progress)
     _give_back()
-    work = _Work(info, target, usable, renderer, spec, seed, deliver)
-    written = _write(work, out, sound, codec, quality, progress)
-    if written != len(target):
-        raise MediaError(
-            f"'{footage}' gave {len(target)} frames at first and {written} at last; copy it to a "
-            "local disk and try again"
-        )
-    report = _report(work, out, _passed(info, target, wanted, unfit), sound, timing)
+    written = Written(info, job, renderer, out, codec, quality, deliver)
+    write(written, cache, progress)
+    report = _report(written, _passed(info, target, wanted, unfit))
     return replace(report, skipped=skipped)
 
 
-def _report(
-    work: _Work, out: Path, passed: tuple[PassedStretch, ...], sound: Sound, timing: Timing
-) -> ResyncReport:
+def _report(written: Written, passed: tuple[PassedStretch, ...]) -> ResyncReport:
     """What was done, once all is written."""
-    track = work.track
+    job, track, sound = written.job, written.job.target, written.job.sound
     length = track.times[-1] + float(track.rate.time_of(1))
     return ResyncReport(
-        out=out,
-        engine=work.renderer.name,
+        out=written.out,
+        engine=written.renderer.name,
         frames=len(track),
-        replaced=int(work.usable.sum()),
+        replaced=int(job.usable.sum()),
         faceless=int((~track.present).sum()),
         passed=passed,
         cut_s=max(0.0, float(sound.duration_s) - length),
         filled_s=max(0.0, length - float(sound.duration_s)),
         skipped=(),
-        timing=timing,
+        timing=job.timing,
         faces=track.faces,
-        deliver=work.deliver,
+        deliver=written.deliver,
     )
 
 
@@ -327,136 +305,6 @@ def _wanted(
             "nothing before the mouth); choose another"
         )
     return wanted, unfit
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """All that the frame loop needs."""
-
-    info: FootageInfo
-    track: FaceTrack
-    usable: NDArray[np.bool_]
-    renderer: MouthRenderer
-    spec: CropSpec
-    seed: int
-    deliver: Deliver
-
-
-def _write(
-    work: _Work,
-    out: Path,
-    sound: Sound,
-    codec: Literal["h264", "prores"],
-    quality: int,
-    progress: Progress | None,
-) -> int:
-    """Decode, paste and encode at once, each in its own thread; frames written."""
-    from threadpoolctl import threadpool_limits
-
-    from media.video import prefetch
-
-    total = len(work.track)
-    # Small systems are solved for every frame: threads of the linear algebra would only get
-    # in the way of the decoder, the paster and the encoder, which run side by side.
-    with (
-        threadpool_limits(limits=1, user_api="blas"),
-        _writer(work, out, sound, codec, quality) as writer,
-    ):
-        for picture, changes in prefetch(_changed_pictures(work), _AHEAD):
-            writer.write_changed(picture, changes)
-            if progress is not None:
-                progress("writing the picture", writer.frames_written, total)
-        return writer.frames_written
-
-
-def _writer(
-    work: _Work, out: Path, sound: Sound, codec: Literal["h264", "prores"], quality: int
-) -> FootageWriter | StillsWriter:
-    """What writes whole pictures, or patches as film or stills."""
-    from media.patch import StillsWriter
-    from media.video import FootageWriter
-
-    if work.deliver == "picture":
-        return FootageWriter(out, work.info, codec=codec, sound=sound, quality=quality)
-    if out.suffix.lower() == ".png":
-        return StillsWriter(out, work.info)
-    return FootageWriter(out, work.info, codec="prores4444", sound=sound)
-
-
-def _changed_pictures(work: _Work) -> Iterator[Changed]:
-    """Every picture of the footage, and what its new mouth changes of it."""
-    from lipsync.blend import Paster, fade_weights
-    from media.video import prefetch, read_pictures
-
-    rate = float(work.track.rate)
-    weights = fade_weights(work.usable, work.track.shot, max(1, round(_FADE_S * rate)))
-    paster = Paster(seed=work.seed, matte=work.deliver == "patch")
-    pictures = prefetch(read_pictures(work.info.path), _AHEAD)
-    batch = int(getattr(work.renderer, "batch", _BATCH))
-    while group := tuple(islice(pictures, batch)):
-        yield from _changed_group(work, paster, group, weights)
-
-
-def _changed_group(
-    work: _Work, paster: Paster, group: tuple[Picture, ...], weights: NDArray[np.float32]
-) -> Iterator[Changed]:
-    from lipsync.crop import crop, crop_transforms, landmarks_in_crop
-
-    chosen = [p for p in group if p.index < len(work.usable) and work.usable[p.index]]
-    if not chosen:
-        paster.reset()
-        yield from ((picture, ()) for picture in group)
-        return
-    landmarks = work.track.landmarks[[p.index for p in chosen]]
-    transforms = crop_transforms(landmarks, work.spec)
-    maps = work.track.from_footage(transforms)
-    crops = [crop(p, m, work.spec) for p, m in zip(chosen, maps, strict=True)]
-    inside = landmarks_in_crop(landmarks, transforms)
-    patches = _patches(work, chosen, crops, inside, maps)
-    stored = work.track.in_footage(landmarks)
-    at = {p.index: k for k, p in enumerate(chosen)}
-    for picture in group:
-        k, index = at.get(picture.index), picture.index
-        if k is None:
-            paster.reset()
-            yield picture, ()
-            continue
-        if index and work.track.shot[index] != work.track.shot[index - 1]:
-            paster.reset()
-        change = paster.change(
-            picture,
-            patches[k],
-            stored[k],
-            maps[k],
-            weight=float(weights[index]),
-            index=index,
-            target_crop=crops[k],
-        )
-        yield picture, () if change is None else (change,)
-
-
-def _patches(
-    work: _Work,
-    pictures: Sequence[Picture],
-    crops: Sequence[NDArray[np.uint8]],
-    inside: NDArray[np.float32],
-    maps: NDArray[np.float32],
-) -> list[MouthPatch]:
-    """New mouths for these pictures; engines that want it see the whole face.
-
-    `inside` are landmarks in crop pixels, `maps` take the footage's pixels to the crop.
-    """
-    from lipsync.crop import CropSpec, crop
-
-    renderer, indices = work.renderer, [p.index for p in pictures]
-    if not isinstance(renderer, WholeFaceRenderer):
-        return renderer.render(indices, np.stack(crops), inside)
-    size = CropSpec(renderer.view_size)
-    views = []
-    for picture, there, on in zip(pictures, maps, renderer.views(inside), strict=True):
-        both = np.vstack([on, (0, 0, 1)]) @ np.vstack([there, (0, 0, 1)])
-        views.append(crop(picture, both[:2].astype(np.float32), size))
-    return renderer.render_views(indices, np.stack(crops), inside, np.stack(views))
 
 
 def _passed(

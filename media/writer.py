@@ -21,11 +21,13 @@ from media.files import atomic_path, output_error
 from media.footage import FootageInfo, Frame
 from media.patch import ALPHA_FORMAT, COLOUR_FORMAT, keyed
 from media.picture import Change, Picture, patched, repainted
+from media.pieces import Pieces
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -35,6 +37,9 @@ Codec = Literal["h264", "prores", "prores4444"]
 
 _SOUND_RATE = 48_000
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+# The index goes to the front of an .mp4, so that it plays while it is copied; a Matroska file
+# would be given a random number of its own.
+_MUXING = {"mp4": {"movflags": "+faststart"}, "matroska": {"fflags": "+bitexact"}}
 _SOUND_BLOCK = 1024
 # x264 counts qualities from 8 bits: 0 loses nothing there, -12 with 10 bits.
 _LOSSLESS_10_BITS = "crf=-12"
@@ -55,6 +60,10 @@ class FootageWriter:
     and lasts exactly as long as the picture: cut at the end, or filled with silence; AAC
     in .mp4, else 24-bit PCM.
 
+    With `pieces` (`media.pieces`) pictures are coded piece by piece (`end_piece`) and put together
+    in the end. `frames_written` begins behind the pieces that are there; they must come from the
+    same frames and settings.
+
     The file appears under its name only when the block ends well. Raises `OutputError`
     when it cannot be written, `MediaError` for a frame of another size.
     """
@@ -68,6 +77,7 @@ class FootageWriter:
         sound: Sound | None = None,
         quality: int = 14,
         preset: str = "veryfast",
+        pieces: Pieces | None = None,
     ) -> None:
         self.path = Path(path)
         self.like = like
@@ -97,12 +107,17 @@ class FootageWriter:
         self._last_tick, self._last_length = -1, 1
         self._lengths: dict[int, int] = {}
         self._sound_at = 0
+        self._pieces, self._piece_begun = pieces, False
+        self._coder: VideoCodecContext
 
     def __enter__(self) -> Self:
         with ExitStack() as guard:
             self._temporary = guard.enter_context(atomic_path(self.path))
             guard.push(self._abandon_after)
             self._open()
+            if self._pieces is not None:
+                guard.callback(self._pieces.abandon)
+                self._go_on_behind(self._pieces)
             self._guard = guard.pop_all()
         return self
 
@@ -165,17 +180,55 @@ class FootageWriter:
         tags = self._tags
         picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer
         picture.colorspace = tags.matrix
-        self._mux(self._video.encode(picture))
+        self._store(self._coder.encode(picture))
         self._last_tick = tick
         self.frames_written += 1
-        self._write_sound(floor(tick * self._tick * _SOUND_RATE), last=False)
+        if self._pieces is None:
+            self._write_sound(floor(tick * self._tick * _SOUND_RATE), last=False)
+        self._piece_begun = True
 
-    def _mux(self, packets: list[Packet[Any]]) -> None:
+    def _store(self, packets: list[Packet[Any]]) -> None:
         """Store packets; with a variable rate the last one's length makes the file's."""
         for packet in packets:
             if self.like.variable_rate and packet.pts is not None:
                 packet.duration = self._lengths.pop(packet.pts, packet.duration)
-            self._container.mux(packet)
+            if self._pieces is None:
+                packet.stream = self._video
+                self._container.mux(packet)
+        if self._pieces is not None:
+            self._pieces.add(packets)
+
+    def end_piece(self, note: bytes = b"") -> None:
+        """The pictures since the last piece are one now, and stay when this run is killed.
+
+        `note` is kept with it (`Piece.note`). Without `pieces` nothing is done.
+        """
+        if self._pieces is None or not self._piece_begun:
+            return
+        assert self._origin is not None
+        self._store(self._coder.encode(None))
+        self._pieces.end(
+            self.frames_written, self._origin, self._last_tick, self._last_length, note
+        )
+        self._coder, self._piece_begun = self._new_coder(), False
+
+    def _go_on_behind(self, pieces: Pieces) -> None:
+        """Count from behind the pieces that are there, and code another."""
+        for piece in pieces.kept[-1:]:
+            self.frames_written, self._origin = piece.frames, piece.origin
+            self._last_tick, self._last_length = piece.tick, piece.length
+        self._coder = self._new_coder()
+
+    def _put_together(self, pieces: Pieces) -> None:
+        """All pieces into the file, and the sound beside them."""
+        shown = 0
+        for piece in pieces.kept:
+            for packet in piece.packets():
+                assert packet.pts is not None
+                shown = max(shown, packet.pts)
+                packet.time_base, packet.stream = self._tick, self._video
+                self._container.mux(packet)
+                self._write_sound(floor(shown * self._tick * _SOUND_RATE), last=False)
 
     @property
     def duration_s(self) -> Fraction:
@@ -186,8 +239,7 @@ class FootageWriter:
     def _open(self) -> None:
         import av
 
-        # The index goes to the front of an .mp4, so that it plays while it is copied.
-        options = {"movflags": "+faststart"} if self._format == "mp4" else {}
+        options = _MUXING.get(self._format, {})
         container = av.open(str(self._temporary), "w", format=self._format, options=options)
         self._container: OutputContainer = container
         if self.like.start_timecode is not None:
@@ -199,12 +251,33 @@ class FootageWriter:
         self._convert = RgbConverter(tags, self._lines, colours, centred=self._centred)
         container.start_encoding()
 
+    @property
+    def _coder_name(self) -> str:
+        return "libx264" if self._codec == "h264" else "prores_ks"
+
     def _add_picture(self) -> VideoStream:
-        name = "libx264" if self._codec == "h264" else "prores_ks"
         stream: Any = self._container.add_stream(
-            name, rate=self.like.rate.value, options=self._options
+            self._coder_name, rate=self.like.rate.value, options=self._options
         )
-        context = stream.codec_context
+        self._set_up(stream.codec_context)
+        self._coder = stream.codec_context
+        video: VideoStream = stream
+        return video
+
+    def _new_coder(self) -> VideoCodecContext:
+        """A coder like the file's own, for one piece."""
+        from av import CodecContext
+        from av.codec.context import Flags
+
+        context: Any = CodecContext.create(self._coder_name, "w")
+        context.options, context.bit_rate = self._options, 0
+        context.framerate = self.like.rate.value
+        context.flags |= Flags.global_header
+        self._set_up(context)
+        coder: VideoCodecContext = context
+        return coder
+
+    def _set_up(self, context: Any) -> None:
         context.width, context.height = self.like.width, self.like.height
         context.pix_fmt = self._pix_fmt
         context.time_base = self._tick
@@ -215,8 +288,6 @@ class FootageWriter:
         context.color_range = 2 if self._full_range else 1
         context.gop_size = min(2 * max(self.like.rate.nominal, 1), 250)
         context.thread_type = "AUTO"
-        video: VideoStream = stream
-        return video
 
     def _add_sound(self) -> AudioStream:
         name = "aac" if self._format == "mp4" else "pcm_s24le"
@@ -252,8 +323,12 @@ class FootageWriter:
     def _finish(self) -> None:
         if not self.frames_written:
             raise MediaError(f"no frame was given for '{self.path}'; nothing is written")
+        if self._pieces is not None:
+            self.end_piece()
+            self._put_together(self._pieces)
         self._write_sound(floor(self.duration_s * _SOUND_RATE + Fraction(1, 2)), last=True)
-        self._mux(self._video.encode(None))
+        if self._pieces is None:
+            self._store(self._coder.encode(None))
         if self._audio is not None:
             self._container.mux(self._audio.encode(None))
         self._container.close()

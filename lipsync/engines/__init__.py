@@ -30,6 +30,7 @@ __all__ = [
     "MouthRenderer",
     "Progress",
     "RenderJob",
+    "RepeatableRenderer",
     "WholeFaceRenderer",
     "engine_names",
     "get_renderer",
@@ -108,6 +109,17 @@ class MouthRenderer(Protocol):
         `indices` are frame numbers in the target, ascending; `crops` uint8[k, S, S, 3] the
         target's own canonical crops; `landmarks` float32[k, 478, 3] in crop pixels.
         """
+
+
+@runtime_checkable
+class RepeatableRenderer(MouthRenderer, Protocol):
+    """An engine whose mouths depend on its job and the frame alone, not on frames before it: a run
+    that was killed can go on with the frame at which it broke off.
+    """
+
+    @property
+    def fingerprint(self) -> str:
+        """Its name, settings and weights: the same for the same mouths."""
 
 
 @runtime_checkable

@@ -38,9 +38,12 @@ class MouthArtist:
         self._follow: Floats | None = None
         self._picture = lru_cache(maxsize=_DECODED)(mouths.picture)
 
-    def begin(self) -> None:
-        """Another job: another face to follow."""
-        self._follow = None
+    def begin(self, face: Floats | None = None) -> None:
+        """Another job: another face to follow, `face` float32[478, 2] in crop pixels.
+
+        Without it the first one that is drawn.
+        """
+        self._follow = None if face is None else spread_follow(face)
 
     def draw(
         self, parts: tuple[Part, ...], change: Floats, crop: Pixels, landmarks: Floats

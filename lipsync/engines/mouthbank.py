@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync.crop import crop_transforms, landmarks_in_crop
 from lipsync.engines import MouthPatch
 from lipsync.engines._bank import MOST_MOUTHS, collect
 from lipsync.engines._draw import MouthArtist
@@ -54,6 +55,11 @@ class MouthBankRenderer:
         self._learnt: Learnt | None = None
         self._plan: Plan | None = None
         self._artist: MouthArtist | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """See `RepeatableRenderer`."""
+        return f"{self.name} {self.articulation!r}"
 
     @property
     def model(self) -> MotionModel:
@@ -96,8 +102,8 @@ class MouthBankRenderer:
             job.timing, job.sound, target.rate, len(target), articulation=self.articulation
         )
         assert self._artist is not None
-        self._artist.begin()
         self._plan = plan(job, self._learnt, shapes)
+        self._artist.begin(first_face(job, self._plan))
 
     def render(self, indices: Sequence[int], crops: Pixels, landmarks: Floats) -> list[MouthPatch]:
         """Mouths for target frames `indices`; see `MouthRenderer`."""
@@ -116,6 +122,16 @@ class MouthBankRenderer:
         if self._learnt is None or self._plan is None:
             raise RuntimeError("MouthBankRenderer.prepare must run before render")
         return self._learnt, self._plan
+
+
+def first_face(job: RenderJob, plan: Plan) -> Floats | None:
+    """Points float32[478, 2] (crop pixels) of the first face that gets a mouth; None without."""
+    shown = np.flatnonzero(plan.path >= 0)[:1]
+    if not len(shown):
+        return None
+    marks = job.target.landmarks[shown]
+    inside = landmarks_in_crop(marks, crop_transforms(marks, job.crop))
+    return np.asarray(inside[0, :, :2], np.float32)
 
 
 def _key(job: RenderJob) -> tuple[object, ...]:

@@ -24,7 +24,7 @@ from lipsync.engines import MouthPatch
 from lipsync.engines._mouthnet_input import ReferenceArtist, phoneme_context, sample, window
 from lipsync.engines._plan import Weights, bank_of, wanted
 from lipsync.engines._select import Bank, PathFinder, Wanted
-from lipsync.engines.mouthbank import MouthBankRenderer
+from lipsync.engines.mouthbank import MouthBankRenderer, first_face
 from lipsync.motion import closures, silence
 from media.errors import WeightsError
 
@@ -85,6 +85,11 @@ class MouthNetRenderer(MouthBankRenderer):
         self._wanted: Floats = np.zeros((0, 0), np.float32)
         self._tight: Flags = np.zeros(0, np.bool_)
 
+    @property
+    def fingerprint(self) -> str:
+        """See `RepeatableRenderer`."""
+        return f"{super().fingerprint} {self.card.sha256} {self._device}"
+
     def prepare(self, job: RenderJob, progress: Progress | None = None) -> None:
         """As the mouthbank's, and a second path, phonemes and closures for the network."""
         before = self._learnt
@@ -92,7 +97,7 @@ class MouthNetRenderer(MouthBankRenderer):
         learnt, plan = self._ready()
         if learnt is not before or self._drawer is None:
             self._drawer = ReferenceArtist(learnt.mouths)
-        self._drawer.begin()
+        self._drawer.begin(first_face(job, plan))
         shapes = self.shapes
         count = self._network.shape.references - 1
         self._others = alternatives(job, learnt, plan.path, shapes, count)

@@ -22,6 +22,7 @@ from lipsync.morph import CONTROL, FOLLOW, dissolve, reshape, spread_follow, war
 from lipsync.motion import silence
 from lipsync.pose import Pose, fit_pose, to_face, to_frame
 from media.errors import WeightsError
+from media.files import sha256_of
 
 if TYPE_CHECKING:
     from lipsync.engines import Progress, RenderJob
@@ -62,6 +63,7 @@ class Wav2LipRenderer:
 
         self._device = device or best_device()
         self._network = load_checkpoint(Path(weights))
+        self._weights = Path(weights)
         self._half = self._device.startswith("cuda")
         #: Faces drawn at once; halved when the GPU has no room for them.
         self.batch = batch or (_BATCH_GPU if self._half else _BATCH_CPU)
@@ -76,6 +78,11 @@ class Wav2LipRenderer:
     def network(self) -> Wav2Lip:
         """The network itself."""
         return self._network
+
+    @property
+    def fingerprint(self) -> str:
+        """See `RepeatableRenderer`."""
+        return f"{self.name} {sha256_of(self._weights)} {self._device}"
 
     def prepare(self, job: RenderJob, progress: Progress | None = None) -> None:
         """Listen to the line, and mark where nothing is said."""

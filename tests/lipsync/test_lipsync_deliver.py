@@ -14,7 +14,7 @@ import pytest
 from lipsync_own import TIMING, OwnMouth, grid_frames
 from synthetic import synthetic_info, tone
 
-import lipsync.resync as pipeline
+import lipsync.writing as pipeline
 from lipsync.blend import Paster
 from lipsync.crop import CropSpec, crop_transform
 from lipsync.engines import MouthPatch
@@ -58,15 +58,15 @@ def _rendered(
 ) -> list[tuple[Picture, tuple[Change, ...]]]:
     """Deliver, and what was handed to the writer."""
     seen: list[tuple[Picture, tuple[Change, ...]]] = []
-    real = pipeline._changed_pictures
+    real = pipeline.changed_pictures
 
-    def watched(work: pipeline._Work) -> Iterator[pipeline.Changed]:
-        for picture, changes in real(work):
-            seen.append((picture, changes))
-            yield picture, changes
+    def watched(*job: object) -> Iterator[pipeline.Changed]:
+        for done in real(*job):  # type: ignore[arg-type]
+            seen.append((done.picture, done.changes))
+            yield done
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "_changed_pictures", watched)
+        patch.setattr(pipeline, "changed_pictures", watched)
         resync(scene, tone(0.6), TIMING, out, engine=OwnMouth(0.9), cache=cache, **how)  # type: ignore[arg-type]
     return seen
 

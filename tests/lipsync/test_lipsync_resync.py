@@ -11,7 +11,7 @@ import pytest
 from lipsync_own import TIMING, OwnMouth, grid_frames, write_footage
 from synthetic import synthetic_frames, synthetic_info, tone
 
-import lipsync.resync as pipeline
+import lipsync.writing as pipeline
 from lipsync.crop import lip_shape
 from lipsync.engines import MouthPatch, get_renderer
 from lipsync.faces import build_track, track_faces
@@ -117,14 +117,15 @@ def test_every_frame_comes_out_and_faceless_ones_untouched(
     coming_and_going: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Frame] = []
-    real = pipeline._changed_pictures
+    real = pipeline.changed_pictures
 
-    def watched(work: pipeline._Work) -> Iterator[pipeline.Changed]:
-        for picture, changes in real(work):
-            seen.append(Frame(picture.index, picture.pts, painted(picture, changes)))
-            yield picture, changes
+    def watched(*job: object) -> Iterator[pipeline.Changed]:
+        for done in real(*job):  # type: ignore[arg-type]
+            picture = done.picture
+            seen.append(Frame(picture.index, picture.pts, painted(picture, done.changes)))
+            yield done
 
-    monkeypatch.setattr(pipeline, "_changed_pictures", watched)
+    monkeypatch.setattr(pipeline, "changed_pictures", watched)
     out, own = tmp_path / "out.mp4", OwnMouth()
     report = resync(coming_and_going, tone(1.0), TIMING, out, engine=own, cache=cache)
     assert report.frames == 55 == probe(out).frames

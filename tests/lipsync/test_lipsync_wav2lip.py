@@ -345,7 +345,7 @@ def test_the_pipeline_hands_over_the_view_that_was_asked_for(
 
     from synthetic import synthetic_info
 
-    from lipsync import resync as pipeline
+    from lipsync import writing as pipeline
     from media.video import FootageWriter, Frame, read_pictures
 
     marks = landmarks(head_mm(9.0), scale=1.3)

@@ -1,0 +1,204 @@
+"""Coded pictures on disk, piece by piece: what a run that is killed leaves for the next one.
+
+    pieces = Pieces(folder)                       # what is there already is found
+    with FootageWriter(out, like=info, pieces=pieces) as writer:
+        for picture in read_pictures(path, writer.frames_written):
+            writer.write_changed(picture)
+            if writer.frames_written % 150 == 0:
+                writer.end_piece(b"what the painter must remember")
+
+Every piece was coded on its own, so it begins with a key frame and depends on nothing before it;
+laid end to end they are the same film whether they were coded in one run or in several. A piece
+appears under its name when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from media.files import atomic_path, output_error
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+__all__ = ["Piece", "Pieces"]
+
+_MAGIC = b"WLpiece1"
+_SUFFIX = ".coded"
+# Of a packet: time stamps and length in ticks, whether it is a key frame, bytes that follow.
+_PACKET = struct.Struct("<qqqBI")
+# At the very end: bytes of the facts before it, their and the packets' checksum, the magic.
+_END = struct.Struct("<II8s")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A whole piece.
+
+    `frames` pictures end with it, counted from the film's first; `origin` is when that first one
+    was shown (seconds), `tick` and `length` when the last one of the piece is, and for how long
+    (ticks of the file). `note` belongs to whoever painted the pictures.
+    """
+
+    path: Path
+    frames: int
+    origin: Fraction
+    tick: int
+    length: int
+    note: bytes
+
+    def packets(self) -> Iterator[Packet[Any]]:
+        """The coded pictures, in the order of the file."""
+        import av
+
+        for pts, dts, duration, key, data in _stored(self.path):
+            packet = av.Packet(data)
+            packet.pts, packet.dts, packet.duration = pts, dts, duration
+            packet.is_keyframe = key
+            yield packet
+
+
+class Pieces:
+    """The pieces in `folder` (which exists), as far as they follow each other without a gap.
+
+    Anything else there that looks like a piece, or like half of one, is removed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._kept: list[Piece] = []
+        for number in range(len(list(folder.glob(f"*{_SUFFIX}")))):
+            piece = _read(self._path(number))
+            if piece is None:
+                break
+            self._kept.append(piece)
+        whole = {piece.path for piece in self._kept}
+        for path in folder.glob(f"*{_SUFFIX}"):
+            if path not in whole:
+                path.unlink(missing_ok=True)
+        self._draft: _Draft | None = None
+
+    @property
+    def kept(self) -> tuple[Piece, ...]:
+        """The whole pieces, in order."""
+        return tuple(self._kept)
+
+    def add(self, packets: Iterable[Packet[Any]]) -> None:
+        """Coded pictures of the piece that is being made. Raises `OutputError`."""
+        if self._draft is None:
+            self._draft = _Draft(self._path(len(self._kept)))
+        self._draft.add(packets)
+
+    def end(self, frames: int, origin: Fraction, tick: int, length: int, note: bytes) -> None:
+        """The piece is whole; see `Piece`. Raises `OutputError`."""
+        assert self._draft is not None
+        draft, self._draft = self._draft, None
+        draft.end(Piece(draft.path, frames, origin, tick, length, note))
+        self._kept.append(Piece(draft.path, frames, origin, tick, length, note))
+
+    def abandon(self) -> None:
+        """Let go of a piece that will not become whole."""
+        if self._draft is not None:
+            self._draft.abandon()
+            self._draft = None
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}{_SUFFIX}"
+
+
+class _Draft:
+    """A piece that is being written, under a name of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._guard = ExitStack()
+        self._sum = 0
+        temporary = self._guard.enter_context(atomic_path(path))
+        try:
+            self._stream = self._guard.enter_context(temporary.open("wb"))
+        except OSError as error:
+            self.abandon()
+            raise output_error(path, error) from error
+
+    def add(self, packets: Iterable[Packet[Any]]) -> None:
+        for packet in packets:
+            data = bytes(packet)
+            assert packet.pts is not None
+            assert packet.dts is not None
+            head = (packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, len(data))
+            self._write(_PACKET.pack(*head) + data)
+
+    def end(self, piece: Piece) -> None:
+        facts = {
+            "frames": piece.frames,
+            "origin": str(piece.origin),
+            "tick": piece.tick,
+            "length": piece.length,
+            "note": piece.note.hex(),
+        }
+        written = json.dumps(facts).encode()
+        self._write(written)
+        self._write(_END.pack(len(written), self._sum, _MAGIC))
+        self._guard.close()
+
+    def abandon(self) -> None:
+        # `atomic_path` keeps what is written by a block that ends well.
+        with suppress(_AbandonedError), self._guard:
+            raise _AbandonedError
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            self.abandon()
+            raise output_error(self.path, error) from error
+        self._sum = zlib.crc32(data, self._sum)
+
+
+class _AbandonedError(Exception):
+    """The piece is not wanted any more."""
+
+
+def _read(path: Path) -> Piece | None:
+    """The facts of a piece; None when it is not whole."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            stream.seek(size - _END.size)
+            length, total, magic = _END.unpack(stream.read(_END.size))
+            stream.seek(0)
+            found, left = 0, size - _END.size
+            while left > 0:
+                block = stream.read(min(left, 1 << 20))
+                if not block:
+                    return None
+                found, left = zlib.crc32(block, found), left - len(block)
+            stream.seek(size - _END.size - length)
+            facts: dict[str, Any] = json.loads(stream.read(length))
+        if magic != _MAGIC or found != total:
+            return None
+        note = bytes.fromhex(facts["note"])
+        origin = Fraction(facts["origin"])
+        return Piece(path, facts["frames"], origin, facts["tick"], facts["length"], note)
+    except (OSError, ValueError, KeyError, struct.error):
+        return None
+
+
+def _stored(path: Path) -> Iterator[tuple[int, int, int, bool, bytes]]:
+    """(pts, dts, duration, key frame, data) of a whole piece's packets."""
+    with path.open("rb") as stream:
+        end = stream.seek(-_END.size, 2)
+        length, _, _ = _END.unpack(stream.read(_END.size))
+        stop = end - length
+        stream.seek(0)
+        while stream.tell() < stop:
+            pts, dts, duration, key, size = _PACKET.unpack(stream.read(_PACKET.size))
+            yield pts, dts, duration, bool(key), stream.read(size)
