@@ -125,10 +125,8 @@ def resync(
     changes alone with their matte: ProRes 4444 (.mov), or PNG stills (.png; `media.patch`).
 
     Raises `NoFaceError`, `NoSpeechError`, `ArchiveError` (no usable mouth), `MediaError`
-    (unreadable or interlaced footage) and `OutputError` (cannot write, or `out` is one of
-    the inputs).
-
-    A run that was killed goes on where it broke off when it is started again (`lipsync.writing`).
+    (unreadable or interlaced footage) and `OutputError` (cannot write, or `out` is an input). A
+    run that was killed goes on where it broke off when it is started again (`lipsync.writing`).
     """
     from lipsync.faces import track_faces
     from lipsync.fitness import Unfit

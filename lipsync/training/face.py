@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,39 +89,35 @@ def train_face(
     work = begun.folder(out)
     examples, heard = _examples(sources, chosen, work, begun.key, seed, progress)
     judge, start = _start(examples, chosen, start_from, device, seed, progress, say, work)
-    trainer = Trainer(
-        examples,
-        judge,
-        chosen,
-        seed=seed,
-        device=device,
-        steps=steps,
-        minutes=minutes,
-        start=start,
-        compiled=compiled,
-    )
+    make = partial(Trainer, seed=seed, device=device, steps=steps, minutes=minutes)
+    trainer = make(examples, judge, chosen, start=start, compiled=compiled)
     if trainer.go_on(work):
         say(f"going on at step {trainer.state.step} of {trainer.state.steps or 'some'}")
     elif start_from is not None:
         _say_what_is_saved(trainer, start_from, say)
     trainer.train(work, progress, _Shown(trainer, out))
-    card = FaceCard(
+    card = _card(trainer, chosen, begun, heard, person, seed)
+    card = replace(card, device=device, consent_id=consent_id, project=project)
+    return _finish(trainer, card, judge, out, work, say, record)
+
+
+def _card(
+    trainer: Trainer, preset: Preset, begun: _Begun, heard_s: float, person: str, seed: int
+) -> FaceCard:
+    """What is known of a trained face, but for who allowed it."""
+    return FaceCard(
         person=person,
-        preset=chosen.name,
         seed=seed,
+        preset=preset.name,
         steps=trainer.state.steps,
-        minutes=round(heard / 60, 2),
+        minutes=round(heard_s / 60, 2),
         network=asdict(trainer.network.shape),
-        consent_id=consent_id,
-        project=project,
         started_from=begun.started_from,
         trained_s=round(trainer.state.seconds, 1),
-        device=device,
         created=date.today().isoformat(),
         footage=begun.footage,
         curve=tuple(trainer.state.curve),
     )
-    return _finish(trainer, card, judge, out, work, say, record)
 
 
 class _Begun:
