@@ -4,9 +4,10 @@
     curves  features over frames, style       -> F0, energy
     sound   acoustic over frames, F0, energy, style, noise -> samples
 
-The three graphs hold the same nodes and the same int8 numbers as the original: run one
-after another with nothing changed they give bit-identical sound. They are written to the
-user's cache once, named by the sha256 of the file they come from.
+The three graphs hold the same int8 numbers as the original: run one after another with
+nothing changed they give bit-identical sound, in less time where `_kokoro_products` can lay
+the convolutions out for the processor. They are written to the user's cache once, named by
+the sha256 of the file they come from.
 
 A voice may change the gains and biases of single layers (`Voice.layers`): its sound graph is
 the same file opened with other numbers in these few places.
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from media.errors import MediaError, WeightsError
 from media.files import atomic_path, sha256_of, user_cache_dir
+from voice.engines._kokoro_products import exact_products, with_products
 
 if TYPE_CHECKING:
     Floats = NDArray[np.float32]
@@ -54,7 +56,7 @@ _STAGES: Mapping[str, tuple[list[str], list[str]]] = {
     "sound": ([_ACOUSTIC_LONG, _F0, _ENERGY, "style", "noise"], ["audio"]),
 }
 # Part of the cached files' names: raise it when the cut changes.
-_CUT = 1
+_CUT = 2
 _LAYER = "decoder.decoder.{}.fc.bias"
 _VOICES = 3  # sound graphs held open for voices with layers of their own
 
@@ -77,8 +79,8 @@ class OnnxStages:
         Raises `WeightsError` when the file is not Kokoro.
         """
         folder = user_cache_dir() / "kokoro"
-        key = sha256_of(onnx_path)[:16]
-        paths = {name: folder / f"{key}-{_CUT}-{name}.onnx" for name in _STAGES}
+        key = f"{sha256_of(onnx_path)[:16]}-{_CUT}{'p' if exact_products() else ''}"
+        paths = {name: folder / f"{key}-{name}.onnx" for name in _STAGES}
         if not all(_is_whole(p) for p in paths.values()):
             _cut(onnx_path, paths)
         try:
@@ -186,6 +188,8 @@ def _cut(onnx_path: Path, paths: Mapping[str, Path]) -> None:
         _name_the_seams(model)
         extractor = Extractor(model)
         parts = {name: extractor.extract_model(*ends) for name, ends in _STAGES.items()}
+        if exact_products():
+            parts = {name: with_products(part) for name, part in parts.items()}
     except Exception as error:  # protobuf's and onnx's own families
         raise WeightsError(
             f"{onnx_path} is not the Kokoro file this engine knows; delete it so it is rebuilt"
