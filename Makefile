@@ -1,13 +1,14 @@
 # make demo    a redubbed clip from samples/, on a machine with nothing but Python 3.11 and make
 # make test    the whole test suite, in two processes
 # make check   style and types
+# make bench   figures beside those of other programs: PARTS="say align lips batch scaling"
 # make docs    the documentation as pages, into out/docs
 # make lock    choose the pinned versions anew
 PYTHON ?= python3.11
 PY := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: demo test check docs lock clean
+.PHONY: demo test check bench docs lock clean
 .DELETE_ON_ERROR:
 
 $(READY): requirements.lock pyproject.toml scripts/uv.py
@@ -27,6 +28,9 @@ test: $(READY)
 
 check: $(READY)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+bench: $(READY)
+	@$(PY) benchmarks/bench.py $(PARTS) $(BENCH)
 
 docs: $(READY)
 	@.venv/bin/sphinx-build -W -q -b html docs out/docs && echo "out/docs/index.html"

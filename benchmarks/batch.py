@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,8 +131,8 @@ def loop(folder: Path, count: int) -> float:
 # --- a second run, and a lost machine --------------------------------------------------------
 
 
-def stand_in(production: Production, job: Job) -> Outcome:
-    """Every step and record of a cue, without its content."""
+def stand_in(production: Production, job: Job, pause_s: float = 0.0) -> Outcome:
+    """Every step and record of a cue, without its content; `pause_s` seconds are waited."""
     from studio.batch.bench import Bench
     from studio.batch.states import CueState
     from studio.batch.store import StepStore
@@ -145,7 +146,7 @@ def stand_in(production: Production, job: Job) -> Outcome:
         def make(folder: Path, bench: Bench = bench) -> dict[str, Any]:
             (folder / "content").write_text(bench.step.key)
             if bench.step.name == "package":
-                time.sleep(0.05)
+                time.sleep(pause_s)
                 bench.papers(folder).ledger.append("cue.delivered", text=job.id, pid=os.getpid())
             return {"files": []}
 
@@ -161,11 +162,11 @@ def stand_in(production: Production, job: Job) -> Outcome:
 
 
 def _stand_in() -> Any:
-    """`stand_in` under a name that other processes can import it by."""
+    """`stand_in`, long enough to be killed, by a name that other processes can import."""
     import importlib
 
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    return importlib.import_module("batch").stand_in
+    return partial(importlib.import_module("batch").stand_in, pause_s=0.05)
 
 
 def again(count: int) -> None:

@@ -1,0 +1,1 @@
+"""What is measured: scripts, each with its own `--help`; `bench.py` runs all that has a peer."""
