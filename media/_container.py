@@ -51,6 +51,10 @@ def open_input(path: Path) -> InputContainer:
     check_readable(path)
     try:
         container: InputContainer = av.open(str(path), "r", metadata_errors="replace")
+    except UnicodeEncodeError as error:  # FFmpeg is given UTF-8 alone
+        raise MediaError(
+            f"the name {str(path)!a} is not UTF-8; rename that file or folder"
+        ) from error
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(
             f"'{path}' is not sound or video that can be read; "

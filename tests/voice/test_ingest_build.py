@@ -331,14 +331,18 @@ def test_names_that_are_no_utf_8_and_names_that_are_there_twice() -> None:
     assert building._names(paths) == ["one/reel\\xe9.wav", "two/reel\\xe9.wav"]
 
 
-def test_a_recording_whose_name_is_no_utf_8_falls_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"RIFF" + bytes(60), b""], ids=["damaged", "empty"])
+def test_why_a_recording_fell_out_can_be_written_whatever_its_name(
+    tmp_path: Path, content: bytes
+) -> None:
     path = tmp_path / os.fsdecode(b"bad\xe9.wav")
     try:
-        path.write_bytes(b"RIFF" + bytes(60))
+        path.write_bytes(content)
     except OSError:
         pytest.skip("this disk takes UTF-8 names alone")
-    with pytest.raises(ArchiveError, match="1 x unreadable"):
+    with pytest.raises(ArchiveError, match="1 x unreadable") as told:
         make_dataset([path], tmp_path / "out")
+    assert "bad\\xe9.wav" in str(told.value).encode("utf-8").decode("utf-8")
 
 
 @pytest.mark.parametrize("how", ["gone", "shorter", "no sound"])

@@ -129,7 +129,7 @@ def _all_ingested(
         try:
             content = sha256_of(path)
         except MediaError as error:
-            fallen.append(Fallen(name, None, None, f"unreadable: {error}"))
+            fallen.append(Fallen(name, None, None, f"unreadable: {_utf8(str(error))}"))
             whole = False
             continue
         if content in known:
@@ -149,12 +149,8 @@ def _all_ingested(
             )
         except OutputError:
             raise
-        except UnicodeEncodeError:  # libsndfile opens no such name
-            why = "unreadable: the name of the file or of its folder is not UTF-8; rename it"
-            fallen.append(Fallen(name, None, None, why))
-            continue
         except MediaError as error:
-            fallen.append(Fallen(name, None, None, f"unreadable: {error}"))
+            fallen.append(Fallen(name, None, None, f"unreadable: {_utf8(str(error))}"))
             continue
         homes.append(replace(found, facts=replace(found.facts, file=name)))
     progress("recordings", len(paths), len(paths))
@@ -174,9 +170,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
     common = folders[0]
     while not all(folder.is_relative_to(common) for folder in folders):
         common = common.parent
-    names = [path.resolve().relative_to(common).as_posix() for path in paths]
-    # Tables and the card are UTF-8; what is no UTF-8 in a name is written as \xe9.
-    return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
+    return [_utf8(path.resolve().relative_to(common).as_posix()) for path in paths]
+
+
+def _utf8(text: str) -> str:
+    """Tables and the card are UTF-8; what is no UTF-8 in a name is written as \\xe9."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _assembled(
@@ -390,7 +389,7 @@ def _in_order(fallen: Sequence[Fallen]) -> tuple[Fallen, ...]:
 def _nothing_left(made: Dataset, recordings: Path | Sequence[Path]) -> str:
     one = recordings if isinstance(recordings, Path) else recordings[0]
     where = (
-        f"'{one}'"
+        f"'{_utf8(str(one))}'"
         if isinstance(recordings, Path) or len(recordings) == 1
         else (f"these {len(recordings)} places")
     )
