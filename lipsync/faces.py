@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync.detect import Seen
 from lipsync.fitness import MIN_SCALE, YAW_LIMIT, Unfit, unfitness
 from lipsync.follow import FaceFollower
 from lipsync.likeness import Likeness
@@ -39,6 +42,7 @@ __all__ = [
     "YAW_LIMIT",
     "Absence",
     "FaceTrack",
+    "assembled",
     "build_track",
     "track_faces",
     "usable_frames",
@@ -47,6 +51,8 @@ __all__ = [
 Floats = NDArray[np.float32]
 #: Called with (what is being done, finished, total or None).
 Progress = Callable[[str, int, int | None], None]
+
+_AHEAD = 4  # pictures between two threads
 
 # Raise when tracking changes, so that old caches are not read.
 _VERSION = 5
@@ -140,11 +146,11 @@ class _Tracking:
         return track
 
     def _build(self, at: tuple[float, float] | None, who: Likeness | None) -> FaceTrack:
-        from media.video import prefetch, read_pictures
+        from media.video import read_pictures
 
         aspect = pixel_aspect(self.info)
         track = build_track(
-            squared(prefetch(read_pictures(self.path)), aspect),
+            squared(read_pictures(self.path), aspect),
             self.info.rate,
             (max(1, round(self.info.width * aspect)), self.info.height),
             at=at,
@@ -181,16 +187,37 @@ def build_track(
     progress: Progress | None = None,
     total: int | None = None,
 ) -> FaceTrack:
-    """Track faces in `frames` as they come; `size` is (width, height) in pixels."""
-    follower, record = FaceFollower(at, who), _Record()
-    try:
-        for frame in frames:
-            record.add(frame, follower)
-            if progress is not None:
-                progress("tracking the face", len(record.rows), total)
-    finally:
-        follower.close()
-    return record.track(rate, size, sha256, follower)
+    """Track faces in `frames` as they come; `size` is (width, height) in pixels.
+
+    Three threads pass every picture on: one decodes it and compares it with the one before, one
+    follows the face, one takes notes of how it looks.
+    """
+    from media.video import prefetch
+
+    follower = FaceFollower(at, who)
+    with _Record() as record:
+        try:
+            for frame, seen, change in prefetch(_compared(frames, follower), _AHEAD):
+                record.add(frame, seen, change, follower)
+                if progress is not None:
+                    progress("tracking the face", len(record.rows), total)
+        finally:
+            follower.close()
+        return record.track(rate, size, sha256, follower)
+
+
+def _compared(
+    frames: Iterable[Frame | Picture], follower: FaceFollower
+) -> Iterator[tuple[Frame | Picture, Seen, float]]:
+    """Every frame, its picture, and how much that differs from the one before."""
+    from media.footage import Frame
+
+    content = ContentChange()
+    for frame in frames:
+        seen = frame.rgb if isinstance(frame, Frame) else frame
+        change = content.update(seen)
+        follower.look_ahead(seen)
+        yield frame, seen, change
 
 
 class _Record:
@@ -202,49 +229,65 @@ class _Record:
         self._changes: list[float] = []
         self._times: list[float] = []
         self._drifts: list[tuple[float, float]] = []
-        self._content, self._nose, self._watch = ContentChange(), NoseWatch(), FaceWatch()
+        self._nose, self._watch = NoseWatch(), FaceWatch()
         self._nothing = np.full((LANDMARKS, 3), np.nan, np.float32)
+        # One thread alone, so notes are taken in order.
+        self._notes = ThreadPoolExecutor(1, "notes")
+        self._due: deque[Future[None]] = deque()
 
-    def add(self, frame: Frame | Picture, follower: FaceFollower) -> None:
+    def __enter__(self) -> _Record:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._notes.shutdown(cancel_futures=True)
+
+    def add(
+        self, frame: Frame | Picture, seen: Seen, change: float, follower: FaceFollower
+    ) -> None:
         """The next frame."""
-        from media.footage import Frame
-
-        seen = frame.rgb if isinstance(frame, Frame) else frame
-        change = self._content.update(seen)
         points, reason = follower.step(seen, cut=change > 0.7 * CUT_CHANGE)
         for back in range(1, follower.mistaken + 1):
             self.rows[-back], self._reasons[-back] = self._nothing, Absence.OTHER_PERSON
         self.rows.append(self._nothing if points is None else points)
         self._reasons.append(reason)
-        self._drifts.append(self._nose.update(seen, points))
-        self._watch.look(seen, points)
+        self._due.append(self._notes.submit(self._note, seen, points))
+        if len(self._due) > _AHEAD:
+            self._due.popleft().result()
         self._changes.append(change)
         self._times.append(float(frame.pts))
+
+    def _note(self, seen: Seen, points: Floats | None) -> None:
+        """How the face looks; nobody else uses the picture any more."""
+        self._drifts.append(self._nose.update(seen, points))
+        self._watch.look(seen, points)
 
     def track(
         self, rate: FrameRate, size: tuple[int, int], sha256: str, follower: FaceFollower
     ) -> FaceTrack:
         """All frames smoothed, cut into shots and judged."""
+        while self._due:
+            self._due.popleft().result()
         raw = np.stack(self.rows) if self.rows else np.zeros((0, LANDMARKS, 3), np.float32)
         self.rows.clear()
         shot = shot_numbers(np.array(self._changes, np.float32), raw)
         drift = np.array(self._drifts, np.float32).reshape(-1, 2)
         steady = smooth_landmarks(raw, drift, shot, float(rate))
         del raw
-        track = _assemble(steady, shot, rate, size, self._reasons, self._times, sha256)
+        track = assembled(steady, shot, rate, size, self._reasons, self._times, sha256)
         doubt = doubts(self._watch.notes(), track.landmarks, track.pose, shot, float(rate))
         return replace(track, doubt=doubt, faces=max(follower.faces, 1), likeness=follower.who)
 
 
-def _assemble(
+def assembled(
     steady: tuple[Floats, Pose, NDArray[np.bool_]],
     shot: NDArray[np.int32],
     rate: FrameRate,
     size: tuple[int, int],
-    reasons: list[Absence],
-    times: list[float],
+    reasons: Sequence[int],
+    times: Sequence[float],
     sha256: str,
 ) -> FaceTrack:
+    """The track of n smoothed frames (`smooth_landmarks`); `times` count from anywhere."""
     landmarks, pose, present = steady
     n = len(landmarks)
     angles = np.full((n, 3), np.nan, np.float32)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lipsync.detect import Box, FaceFinder, FaceMesh, Seen
 from lipsync.likeness import STRANGER, Likeness
 from lipsync.track import Absence
+from media.picture import Picture
 
 __all__ = ["FaceFollower"]
 
@@ -17,6 +18,7 @@ Floats = NDArray[np.float32]
 
 _TILES_EVERY = 6  # frames between thorough searches while nobody is in sight
 _CANDIDATES = 4
+_AHEAD_ROOM = 1.15  # half the side of what is converted ahead, in face sizes
 _HOLD = 0.12  # how far a face may leave the middle of its window, in face sizes
 _ACQUAINTED = 12  # frames after which a likeness is trusted to call others strangers
 _CENSUS = 48  # frames between counts of the faces in the picture ...
@@ -51,6 +53,19 @@ class FaceFollower:
         self._velocity = (0.0, 0.0)
         self._last_seen: Box | None = None
         self._missing = 0
+
+    def look_ahead(self, picture: Seen) -> None:
+        """Convert what will be looked at of a picture whose turn comes soon, in another thread.
+
+        Where the face goes elsewhere meanwhile nothing is wrong, only slower.
+        """
+        window = self._window
+        if window is not None and isinstance(picture, Picture):
+            reach = _AHEAD_ROOM * window.size
+            rows, columns = (
+                slice(max(int(v - reach), 0), max(int(v + reach), 0)) for v in (window.y, window.x)
+            )
+            picture.prepare(rows, columns)
 
     def step(self, rgb: Seen, *, cut: bool) -> tuple[Floats | None, Absence]:
         """The face in the next frame, and why not when None. `cut`: a new shot starts."""

@@ -133,6 +133,13 @@ class Picture:
         assert self._done is not None
         return self._done[y0 - top : y1 - top, x0 - left : x1 - left]
 
+    def prepare(self, rows: slice, columns: slice) -> None:
+        """Convert a part of which parts will be asked for; nothing where that changes their bits.
+
+        For another thread, before the picture is handed on.
+        """
+        self[rows, columns]
+
     @property
     def deep(self) -> bool:
         """Whether its samples have more than 8 bits."""
@@ -195,6 +202,9 @@ class SquarePicture(Picture):
         self._own, self._aspect = own, aspect
         height, width, _ = own.shape
         self.shape = (height, max(1, round(width * aspect)), 3)
+
+    def prepare(self, rows: slice, columns: slice) -> None:
+        """Nothing: a part's last bits depend on where it was cut."""
 
     def _make(self, y0: int, y1: int, x0: int, x1: int) -> None:
         import cv2

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from media.errors import MediaError, NoFaceError, OutputError, TextError
+from media.errors import MediaError, OutputError, TextError
 from media.files import sha256_of, user_cache_dir
 from studio._jobs import DELIVERY_RATE, Progress, chosen_face, quiet, speech_span, tools
 from studio._sources import footage_in, keep_inputs, line_timing
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from lipsync.people import FaceChoice
     from lipsync.resync import Deliver, ResyncReport
     from lipsync.score import LipScores
-    from lipsync.track import FaceTrack
     from media.audio import Sound
     from media.footage import FootageInfo
     from studio.consent import Consent
@@ -187,38 +185,16 @@ def _lip_scores(
     face: FaceChoice | None,
     progress: Progress,
 ) -> LipScores | None:
-    """The finished lips, measured on a track of the finished picture; None where it cannot be told
-    whose lips those are.
+    """The finished lips, measured in the finished picture where the line goes; None where no face
+    is seen there.
 
     What counts as shut for this person is read off the source, where they speak.
     """
     from lipsync.faces import track_faces
-    from lipsync.score import score_lips
+    from lipsync.recheck import finished_lips
 
     person = track_faces(footage, face=face, cache=_tracks_folder())
-    found = _finished_track(clip, person, progress)
-    return None if found is None else score_lips(found, times, sound=sound, person=person)
-
-
-def _finished_track(clip: Path, person: FaceTrack, progress: Progress) -> FaceTrack | None:
-    """The `person` of the source in the finished `clip`: by looks among several, or by place.
-
-    None when neither finds a face: all is rendered by now, and worth delivering unmeasured.
-    """
-    from lipsync.faces import track_faces
-    from lipsync.people import FaceChoice
-
-    def checking(what: str, done: int, total: int | None) -> None:
-        del what
-        progress("checking the lips", done, total)
-
-    if person.faces > 1 and person.likeness is not None:
-        same = FaceChoice("likeness", likeness=person.likeness)
-        with suppress(NoFaceError):  # somebody who looks much like them stands beside them
-            return track_faces(clip, face=same, progress=checking)
-    with suppress(NoFaceError):
-        return track_faces(clip, at=person.place, progress=checking)
-    return None
+    return finished_lips(clip, person, times, sound, progress)
 
 
 def _mouth_statement(
