@@ -20,7 +20,6 @@ BEGAN = time.perf_counter()
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +29,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from serving import peak_mb
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
@@ -164,8 +164,7 @@ def main() -> None:
         stage("draw and encode")
         join(silent, given.sound, given.out)
         stage("join")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    report: dict[str, Any] = {"frames": len(frames), "stages": stages, "peak_mb": peak}
+    report: dict[str, Any] = {"frames": len(frames), "stages": stages, "peak_mb": peak_mb()}
     if given.s3fd:
         report["s3fd"] = s3fd_seconds(frames, given.s3fd)
     given.report.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
