@@ -17,7 +17,15 @@ def main() -> None:
     local = ROOT / ".venv-uv" / ("Scripts/uv.exe" if sys.platform == "win32" else "bin/uv")
     if found is None and not local.exists():
         print("installing uv into .venv-uv", file=sys.stderr)
-        venv.create(ROOT / ".venv-uv", with_pip=True, clear=True)
+        try:
+            venv.create(ROOT / ".venv-uv", with_pip=True, clear=True)
+        except subprocess.CalledProcessError:  # Debian keeps ensurepip in a package of its own
+            shutil.rmtree(ROOT / ".venv-uv", ignore_errors=True)
+            name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+            sys.exit(
+                f"this {name} cannot make environments: install {name}-venv (that is its name on "
+                "Debian and Ubuntu), or put uv on the PATH, and run make again"
+            )
         pip = [str(local.with_name("python")), "-m", "pip", "install", "--quiet", "uv>=0.9"]
         subprocess.run(pip, check=True, stdout=sys.stderr)
     print(found or local)
