@@ -19,6 +19,7 @@ __all__ = [
     "LIP_FEATURES",
     "CropSpec",
     "crop",
+    "crop_area",
     "crop_transform",
     "crop_transforms",
     "landmarks_in_crop",
@@ -101,11 +102,8 @@ def crop(frame: Pixels | Picture, transform: Floats, spec: CropSpec | None = Non
     size = (spec or CropSpec()).size
     zoom = float(np.hypot(transform[0, 0], transform[0, 1]))
     matrix = transform.astype(np.float64)
-    corners = np.array([[0, 0, size, size], [0, size, 0, size], [1, 1, 1, 1]], np.float64)
-    reach = cv2.invertAffineTransform(matrix) @ corners
-    x0, y0 = np.maximum(np.floor(reach.min(1)).astype(int) - 4, 0)
-    x1, y1 = np.ceil(reach.max(1)).astype(int) + 5
-    part = frame[y0:y1, x0:x1]
+    rows, columns = crop_area(transform, size)
+    part, x0, y0 = frame[rows, columns], columns.start, rows.start
     if part.size == 0:
         part, x0, y0 = frame[0 : frame.shape[0], 0 : frame.shape[1]], 0, 0
     matrix[:, 2] += matrix[:, :2] @ (float(x0), float(y0))
@@ -122,6 +120,17 @@ def crop(frame: Pixels | Picture, transform: Floats, spec: CropSpec | None = Non
         part, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
     return warped
+
+
+def crop_area(transform: Floats, size: int, room: int = 4) -> tuple[slice, slice]:
+    """Rows and columns of the frame that a crop of `size` pixels shows, and `room` around them."""
+    import cv2
+
+    corners = np.array([[0, 0, size, size], [0, size, 0, size], [1, 1, 1, 1]], np.float64)
+    reach = cv2.invertAffineTransform(transform.astype(np.float64)) @ corners
+    x0, y0 = np.maximum(np.floor(reach.min(1)).astype(int) - room, 0).tolist()
+    x1, y1 = np.maximum(np.ceil(reach.max(1)).astype(int) + room + 1, 0).tolist()
+    return slice(y0, y1), slice(x0, x1)
 
 
 def landmarks_in_crop(landmarks: Floats, transform: Floats) -> Floats:

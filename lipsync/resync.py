@@ -216,7 +216,7 @@ def _sources(
     progress: Progress | None,
 ) -> tuple[list[BankSource], tuple[str, ...]]:
     """The footage to take mouths from, and what was no use."""
-    sources = [] if archive_only else [_source(footage, target, cache)]
+    sources = [] if archive_only else [_source(footage, target, cache, progress)]
     skipped = []
     for path in archive:
         try:
@@ -224,7 +224,7 @@ def _sources(
         except NoFaceError:
             skipped.append(path.name)
             continue
-        sources.append(_source(path, track, cache))
+        sources.append(_source(path, track, cache, progress))
     if not sources:
         raise ArchiveError(
             f"none of the {len(archive)} archive files shows a face; give footage of the person"
@@ -254,7 +254,9 @@ def archive_source(path: Path, track: FaceTrack, cache: Path) -> BankSource:
     return _source(path, track, cache)
 
 
-def _source(path: Path, track: FaceTrack, cache: Path) -> BankSource:
+def _source(
+    path: Path, track: FaceTrack, cache: Path, progress: Progress | None = None
+) -> BankSource:
     """Footage with its own sound aligned; silent or wordless footage gives its lips alone."""
     from align.formats import read_timing, write_timing
     from media.audio import read_sound, resample
@@ -270,6 +272,8 @@ def _source(path: Path, track: FaceTrack, cache: Path) -> BankSource:
             return BankSource(path, track, read_timing(kept), heard)
         except (AlignError, MediaError):
             kept.unlink(missing_ok=True)
+    if progress is not None:
+        progress("listening to the footage", 0, None)
     try:
         timing = _timing_of(sound, None)
     except (NoSpeechError, AlignError, TextError):

@@ -44,6 +44,7 @@ Deliver = Literal["picture", "patch"]
 _BATCH = 4
 _AHEAD = 4
 _FADE_S = 0.16
+_ROOM = 44  # pixels around the crop that the coder may want
 # About how many frames are coded as one piece.
 _PIECE = 150
 
@@ -190,7 +191,7 @@ def changed_pictures(
 def _changed_group(
     work: Written, paster: Paster, group: tuple[Picture, ...], weights: Floats
 ) -> Iterator[tuple[Picture, tuple[Change, ...]]]:
-    from lipsync.crop import crop, crop_transforms, landmarks_in_crop
+    from lipsync.crop import crop, crop_area, crop_transforms, landmarks_in_crop
 
     track, usable = work.job.target, work.job.usable
     chosen = [p for p in group if p.index < len(usable) and usable[p.index]]
@@ -201,6 +202,8 @@ def _changed_group(
     landmarks = track.landmarks[[p.index for p in chosen]]
     transforms = crop_transforms(landmarks, work.job.crop)
     maps = track.from_footage(transforms)
+    for picture, to_crop in zip(chosen, maps, strict=True):  # once, for crop, paste and coder
+        picture.prepare(*crop_area(to_crop, work.job.crop.size, _ROOM))
     crops = [crop(p, m, work.job.crop) for p, m in zip(chosen, maps, strict=True)]
     inside = landmarks_in_crop(landmarks, transforms)
     patches = _patches(work, chosen, crops, inside, maps)

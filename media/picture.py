@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Picture", "SquarePicture", "as_fine", "painted", "patched", "repainted"]
 
+_STEP = 32  # pixels
+
 Pixels = NDArray[np.uint8]
 Fine = NDArray[np.uint16]
 
@@ -307,8 +309,13 @@ def _lay_in(
 
 
 def _with_margin(span: slice, length: int) -> slice:
-    """A little more on both sides, beginning on an even number."""
-    return slice(max(span.start - 8, 0) // 2 * 2, min(-(-(span.stop + 8) // 2) * 2, length))
+    """A little more on both sides, beginning on an even number.
+
+    In large steps: converting parts of ever new sizes takes longer than converting a little more.
+    """
+    start = max(span.start - 8, 0) // 2 * 2
+    size = -(-(span.stop + 8 - start) // _STEP) * _STEP
+    return slice(start, min(start + size, length))
 
 
 def _coarser(where: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_]:
