@@ -33,7 +33,7 @@ from media.errors import MediaError, NoFaceError, NoSoundError
 from media.time import FrameRate
 
 if TYPE_CHECKING:
-    from lipsync.people import FaceChoice, Person
+    from lipsync.people import FaceChoice, Person, Sighting
     from media.footage import FootageInfo
     from media.video import Frame, Picture
 
@@ -56,6 +56,7 @@ _AHEAD = 4  # pictures between two threads
 
 # Raise when tracking changes, so that old caches are not read.
 _VERSION = 5
+_CHOSEN = 2  # the same for tracks of somebody who was chosen
 
 
 def track_faces(
@@ -105,7 +106,7 @@ class _Tracking:
 
     def chosen(self, face: FaceChoice) -> FaceTrack:
         """The person whom `face` means."""
-        return self._kept(face.key, lambda: self._choose(face))
+        return self._kept([*face.key, _CHOSEN], lambda: self._choose(face))
 
     def _choose(self, face: FaceChoice) -> FaceTrack:
         from lipsync.people import choose, people_in
@@ -113,7 +114,7 @@ class _Tracking:
         people = people_in(self.path)
         if face.kind == "talking":
             return self._talking(people, face)
-        return self._build(None, choose(people, face, self.path).likeness)
+        return self._build(None, choose(people, face, self.path))
 
     def _talking(self, people: Sequence[Person], face: FaceChoice) -> FaceTrack:
         """The person whose lips go with the footage's own sound."""
@@ -121,7 +122,7 @@ class _Tracking:
         from media.audio import read_sound
 
         if len(people) < 2:
-            return self._build(None, people[0].likeness if people else None)
+            return self._build(None, people[0] if people else None)
         try:
             sound = read_sound(self.path)
         except NoSoundError as error:
@@ -129,7 +130,7 @@ class _Tracking:
                 f"'{self.path}' has no sound that could tell who talks; name the face with a "
                 "picture, left, right or x,y"
             ) from error
-        tracks = [self._build(None, person.likeness) for person in people]
+        tracks = [self._build(None, person) for person in people]
         scores = [talking_score(track, sound, face.span) for track in tracks]
         return tracks[who_talks(scores, self.path)]
 
@@ -145,7 +146,7 @@ class _Tracking:
             track.save(kept)
         return track
 
-    def _build(self, at: tuple[float, float] | None, who: Likeness | None) -> FaceTrack:
+    def _build(self, at: tuple[float, float] | None, who: Person | None) -> FaceTrack:
         from media.video import read_pictures
 
         aspect = pixel_aspect(self.info)
@@ -154,7 +155,8 @@ class _Tracking:
             self.info.rate,
             (max(1, round(self.info.width * aspect)), self.info.height),
             at=at,
-            who=who,
+            who=None if who is None else who.likeness,
+            places=() if who is None else who.sightings,
             sha256=self.sha,
             progress=self.progress,
             total=self.info.frames,
@@ -183,6 +185,7 @@ def build_track(
     *,
     at: tuple[float, float] | None = None,
     who: Likeness | None = None,
+    places: Sequence[Sighting] = (),
     sha256: str = "",
     progress: Progress | None = None,
     total: int | None = None,
@@ -194,7 +197,7 @@ def build_track(
     """
     from media.video import prefetch
 
-    follower = FaceFollower(at, who)
+    follower = FaceFollower(at, who, places)
     with _Record() as record:
         try:
             for frame, seen, change in prefetch(_compared(frames, follower), _AHEAD):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ from lipsync.detect import Box, FaceFinder, FaceMesh, Seen
 from lipsync.likeness import STRANGER, Likeness
 from lipsync.track import Absence
 from media.picture import Picture
+
+if TYPE_CHECKING:
+    from lipsync.people import Sighting
 
 __all__ = ["FaceFollower"]
 
@@ -26,6 +31,7 @@ _CENSUS_IN_COMPANY = 24  # ... and while there are several
 _LOOK_AGAIN = 5  # frames between looks at who it is, while others are near
 _SMALLEST_COUNTED, _SUREST = 24.0, 0.6  # pixels and score of a face that is counted
 _NEARER = 0.5  # how much more alike another face must be
+_ELSEWHERE = 1.0  # likeness distance that another place than the known one costs at most
 _OTHER = 1.0  # likeness distance beyond the usual at which it may be someone else
 
 
@@ -35,12 +41,21 @@ class FaceFollower:
     `who` is the person; without it, `at` picks one: a point (x, y) as fractions of the
     picture's width and height in the first frame with a face; without both, the largest face.
 
+    `places` are where that person was seen in some frames: of people who look alike, the one who
+    stands there is taken.
+
     `faces` is how many were in the picture at once. When two faces met and the wrong one was
     followed for some frames, `mistaken` says after a step how many of the frames before it those
     were.
     """
 
-    def __init__(self, at: tuple[float, float] | None = None, who: Likeness | None = None) -> None:
+    def __init__(
+        self,
+        at: tuple[float, float] | None = None,
+        who: Likeness | None = None,
+        places: Sequence[Sighting] = (),
+    ) -> None:
+        self._places = places
         self._finder, self._mesh = FaceFinder(), FaceMesh()
         self._at = at
         self._sure = at is not None or who is not None
@@ -125,7 +140,7 @@ class FaceFollower:
             if known is None:
                 return points, Absence.PRESENT
             distance = known.distance(Likeness.of(points, rgb))
-            cost = distance + self._strayed(box)
+            cost = distance + self._strayed(box, rgb)
             if best is None or cost < best[0]:
                 best = (cost, distance, points)
         if best is None or known is None:
@@ -201,11 +216,15 @@ class FaceFollower:
             return sorted(boxes, key=lambda b: float(np.hypot(b.x - x, b.y - y)))
         return boxes
 
-    def _strayed(self, box: Box) -> float:
-        """Penalty for being elsewhere than the person last was in this shot."""
+    def _strayed(self, box: Box, rgb: Seen) -> float:
+        """Penalty for being elsewhere than the person last was in this shot, or is known to be."""
         last = self._last_seen
         if last is None:
-            return 0.0
+            if not self._places:
+                return 0.0
+            near = min(self._places, key=lambda place: abs(place.frame - self._frame))
+            x, y = near.x * rgb.shape[1], near.y * rgb.shape[0]
+            return min(_ELSEWHERE, float(np.hypot(box.x - x, box.y - y)) / (2 * box.size))
         return min(2.0, float(np.hypot(box.x - last.x, box.y - last.y)) / (2 * last.size))
 
     def _remember(self, points: Floats, rgb: Seen) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -18,11 +19,21 @@ from lipsync.detect import Box
 from lipsync.faces import build_track, track_faces
 from lipsync.follow import FaceFollower
 from lipsync.likeness import STRANGER, Likeness
-from lipsync.people import FaceChoice, Person, Sighting, _Groups, choose, face_on, people_in
+from lipsync.people import (
+    FaceChoice,
+    Person,
+    Sighting,
+    _Groups,
+    choose,
+    face_on,
+    gather,
+    people_in,
+)
 from lipsync.talking import talking_score, who_talks
 from lipsync.track import Absence
 from media.audio import Sound
 from media.errors import MediaError, NoFaceError
+from media.picture import Picture
 from media.reader import read_frames
 from media.video import FootageWriter, Frame
 
@@ -325,3 +336,33 @@ def test_faces_that_cross_keep_their_names(data_dir: Path) -> None:
     other = track.reason == Absence.OTHER_PERSON
     assert other[np.abs(hers - his) < 50].all()  # he covers her: the face there is his
     assert not other[apart].any()
+
+
+def test_of_identical_twins_the_one_who_stands_there_is_taken(data_dir: Path) -> None:
+    clip = sorted((data_dir / "archive_grid_s1").glob("*.mpg"))[0]
+    frames = [Frame(f.index, f.pts, np.hstack([f.rgb, f.rgb])) for f in read_frames(clip, 0, 3)]
+    people = gather(_pictures(frames))
+    assert len(people) == 2
+    rate = synthetic_info("25").rate
+    for word, right in (("left", False), ("right", True), ("0.8,0.5", True)):
+        person = choose(people, FaceChoice.parse(word), HERE)
+        for who in people:  # whoever of them looks a little more like it
+            track = build_track(frames, rate, (720, 288), who=who.likeness, places=person.sightings)
+            assert track.present.all()
+            assert ((track.landmarks[:, 4, 0] > 360) == right).all()
+
+
+def _pictures(frames: list[Frame]) -> list[Picture]:
+    """Frames as the search for people takes them."""
+    return [cast(Picture, _Still(frame)) for frame in frames]
+
+
+class _Still(np.ndarray):
+    """An array that knows its number."""
+
+    index: int
+
+    def __new__(cls, frame: Frame) -> _Still:
+        still = frame.rgb.view(cls)
+        still.index = frame.index
+        return still
