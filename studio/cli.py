@@ -11,6 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from media.errors import WildlineError
+from studio import (
+    _align_commands,
+    _archive_commands,
+    _consent_commands,
+    _demo_commands,
+    _doctor_commands,
+    _face_commands,
+    _lipsync_commands,
+    _production_commands,
+    _screening_commands,
+    _train_commands,
+    _voice_commands,
+)
 from studio._arguments import check_arguments
 from studio._options import (
     Consent,
@@ -243,85 +256,29 @@ def _papers(out: Path, ledger: Path | None, sheet: Path | None) -> Papers:
     return Papers.beside(out, ledger, sheet)
 
 
-def _register_consent_commands() -> None:
-    from studio import _consent_commands
-
-    consent_app.command("new")(_consent_commands.new)
-    consent_app.command("show")(_consent_commands.show)
-    consent_app.command("check")(_consent_commands.check)
-    ledger_app.command("verify")(_consent_commands.ledger_verify)
-    ledger_app.command("show")(_consent_commands.ledger_show)
-
-
-def _register_doctor() -> None:
-    from studio import _demo_commands, _doctor_commands
-
-    app.command("doctor")(_doctor_commands.doctor)
-    app.command("demo")(_demo_commands.demo)
-
-
-def _register_lipsync_commands() -> None:
-    from studio import _lipsync_commands
-
-    app.command("score")(_lipsync_commands.score)
-    app.command("preview")(_lipsync_commands.preview)
-
-
-def _register_face_command() -> None:
-    from studio import _face_commands
-
-    app.command("train-face")(_face_commands.train_face)
-
-
-def _register_voice_commands() -> None:
-    from studio import _voice_commands
-
-    app.command("say")(_voice_commands.say)
-    app.command("delivery")(_voice_commands.delivery)
-
-
-def _register_train_command() -> None:
-    from studio import _train_commands
-
-    app.command("train-voice")(_train_commands.train_voice)
-
-
-def _register_archive_command() -> None:
-    from studio import _archive_commands
-
-    app.command("archive")(_archive_commands.archive)
-
-
-def _register_screening_commands() -> None:
-    from studio import _screening_commands
-
-    app.command("screen")(_screening_commands.screen)
-    app.command("report")(_screening_commands.report)
-
-
-def _register_align_command() -> None:
-    from studio import _align_commands
-
-    app.command("align")(_align_commands.align)
-
-
-def _register_production_commands() -> None:
-    from studio import _production_commands as production
-
-    for command in (production.init, production.batch, production.check):
-        app.command()(command)
-
-
-_register_consent_commands()
-_register_doctor()
-_register_production_commands()
-_register_align_command()
-_register_screening_commands()
-_register_archive_command()
-_register_voice_commands()
-_register_train_command()
-_register_lipsync_commands()
-_register_face_command()
+for _command in (
+    _demo_commands.demo,
+    _doctor_commands.doctor,
+    _production_commands.init,
+    _production_commands.batch,
+    _production_commands.check,
+    _align_commands.align,
+    _screening_commands.screen,
+    _screening_commands.report,
+    _archive_commands.archive,
+    _voice_commands.say,
+    _voice_commands.delivery,
+    _train_commands.train_voice,
+    _lipsync_commands.score,
+    _lipsync_commands.preview,
+    _face_commands.train_face,
+):
+    app.command()(_command)
+consent_app.command("new")(_consent_commands.new)
+consent_app.command("show")(_consent_commands.show)
+consent_app.command("check")(_consent_commands.check)
+ledger_app.command("verify")(_consent_commands.ledger_verify)
+ledger_app.command("show")(_consent_commands.ledger_show)
 
 
 def main() -> None:
