@@ -36,6 +36,7 @@ from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip
 from lipsync.engines import BankSource, RenderJob, get_renderer
 from lipsync.engines.mouthbank import MouthBankRenderer
 from lipsync.faces import build_track, track_faces, usable_frames
+from lipsync.morph import LIPS
 from lipsync.motion import MotionExample, closed_below, in_sync, picture_lead
 from lipsync.score import (
     SHUT_SHARE,
@@ -80,7 +81,14 @@ class Result:
 
     real: LipScores
     ours: LipScores
+    #: Lip opening, correlations: the motion model's curve with the real one, what the mouths
+    #: of the path should show with both, what the finished frames show with the planned.
+    predicted: float
     planned: float
+    planned_predicted: float
+    shown_planned: float
+    #: Mean distance of the 40 lip points from the real ones, pixels of a face 128 pixels high.
+    lip_px: float
     wide_psnr: float
     mouth: PictureScores
     joins: float
@@ -211,20 +219,37 @@ def evaluate(
     timing, sound = later(clip, first)
     everything = np.concatenate([lip_shape(c.track.landmarks)[:, 0] for c in _BANKS[id(renderer)]])
     shut = closed_below(everything, SHUT_SHARE)
-    planned = renderer.shapes[first:last, 0]
-    wanted = lip_shape(truth.landmarks)[:, 0]
-    both = np.isfinite(planned) & np.isfinite(wanted)
+    predicted, planned = (s[first:last, 0] for s in (renderer.predicted, renderer.shapes))
+    wanted, shown = (lip_shape(t.landmarks)[:, 0] for t in (truth, track))
     path = [p for p in renderer.path[first:last] if p is not None]
     joins = sum(b != (a[0], a[1] + 1) for a, b in pairwise(path))
     return Result(
         real=score_lips(truth, timing, sound=sound, reference=truth, shut_below=shut),
         ours=score_lips(track, timing, sound=sound, reference=truth, shut_below=shut),
-        planned=float(np.corrcoef(planned[both], wanted[both])[0, 1]),
+        predicted=alike(predicted, wanted),
+        planned=alike(planned, wanted),
+        planned_predicted=alike(planned, predicted),
+        shown_planned=alike(shown, planned),
+        lip_px=lip_distance(track, truth),
         wide_psnr=wide_psnr(real, ours, truth),
         mouth=compare_pictures(mouths(ours, truth), mouths(real, truth)),
         joins=joins / max(len(path), 1),
         fps=fps,
     )
+
+
+def alike(a: Floats, b: Floats) -> float:
+    """Correlation over the frames in which both are known."""
+    both = np.isfinite(a) & np.isfinite(b)
+    return float(np.corrcoef(a[both], b[both])[0, 1])
+
+
+def lip_distance(ours: FaceTrack, real: FaceTrack) -> float:
+    """Mean distance of the lips' points in pixels of a face 128 pixels high."""
+    both = ours.present & real.present
+    lips = list(LIPS)
+    away = (ours.landmarks[both] - real.landmarks[both])[:, lips, :2]
+    return float((np.linalg.norm(away, axis=2).mean(1) * 128 / real.scale[both]).mean())
 
 
 _JOBS: dict[int, RenderJob] = {}
@@ -267,14 +292,21 @@ def show(title: str, results: Sequence[Result], engine: str) -> None:
     mean = {
         f.name: np.mean([getattr(r.mouth, f.name) for r in results]) for f in fields(PictureScores)
     }
+    of = {
+        name: float(np.mean([getattr(r, name) for r in results]))
+        for name in ("predicted", "planned", "planned_predicted", "shown_planned", "lip_px")
+    }
     print(
-        f"opening correlation: measured {rows[engine].opening:.3f} (lowest {lowest:.3f}), "
-        f"planned {np.mean([r.planned for r in results]):.3f}"
+        f"opening correlation: measured {rows[engine].opening:.3f} (lowest {lowest:.3f}); of that "
+        f"predicted {of['predicted']:.3f}, planned {of['planned']:.3f} (with the predicted "
+        f"{of['planned_predicted']:.3f}), shown with planned {of['shown_planned']:.3f}"
     )
     print(
         f"wide region {np.mean([r.wide_psnr for r in results]):.2f} dB; mouth and chin alone "
         f"{mean['psnr']:.2f} dB, SSIM {mean['ssim']:.3f}, sharpness x{mean['sharpness']:.2f}, "
-        f"picture flicker x{mean['flicker']:.2f}"
+        f"picture flicker x{mean['flicker']:.2f}; lip points {of['lip_px']:.2f} px off at a face "
+        f"of 128; offset {rows[engine].offset_ms - rows['real'].offset_ms:+.0f} ms against the "
+        f"real; lip flicker x{rows[engine].flicker / rows['real'].flicker:.2f}"
     )
     print(
         f"joins {100 * np.mean([r.joins for r in results]):.0f} in 100 frames; "

@@ -55,6 +55,13 @@ class MouthBankRenderer:
         self._learnt: Learnt | None = None
         self._plan: Plan | None = None
         self._artist: MouthArtist | None = None
+        self._predicted: Floats = np.zeros((0, 0), np.float32)
+
+    @property
+    def predicted(self) -> Floats:
+        """Lip shapes float32[n, 7] that the motion model asked for, whatever the bank can show."""
+        self._ready()
+        return self._predicted
 
     @property
     def fingerprint(self) -> str:
@@ -102,7 +109,7 @@ class MouthBankRenderer:
             job.timing, job.sound, target.rate, len(target), articulation=self.articulation
         )
         assert self._artist is not None
-        self._plan = plan(job, self._learnt, shapes)
+        self._predicted, self._plan = shapes, plan(job, self._learnt, shapes)
         self._artist.begin(first_face(job, self._plan))
 
     def render(self, indices: Sequence[int], crops: Pixels, landmarks: Floats) -> list[MouthPatch]:
