@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip_shape
+from lipsync.expert import ExpertTest, SyncExpert
 from lipsync.motion import HEIGHT, OPENING, MotionExample, MotionModel
 from lipsync.regions import FACE_OVAL, OUTER_LIPS, polygon_distance
 from lipsync.score import score_lips
@@ -53,6 +54,8 @@ class VideoScores:
     - `closure_rate`: share of p, b and m with shut lips; `silence_shut`: share of silent frames
       with shut lips; `silence_motion`: lip movement in silence (eye distances x 1000 a frame).
     - `offset_ms`, `offset_confidence`: how late lips are against loudness; the correlation.
+    - `sync_ms`, `sync_confidence`: how late lips are against what this person's lips do when they
+      say this (`lipsync.expert`, fitted on the source); how clearly.
     - `shape_error`: lip opening against what the phonemes ask for in this person's range, in
       spreads of their opening (about 1: no better than a mouth held at rest).
     - `lip_flicker`: tremble of the lips (eye distances x 1000); `flicker`: of the mouth's
@@ -69,6 +72,8 @@ class VideoScores:
     silence_motion: float
     offset_ms: float
     offset_confidence: float
+    sync_ms: float
+    sync_confidence: float
     shape_error: float
     lip_flicker: float
     flicker: float
@@ -85,7 +90,9 @@ LIMITS = {
     "silence_shut": "smiling or breathing people keep their lips apart; see the source",
     "silence_motion": "the tracker's own tremble is in it; see the source",
     "offset_ms": "lips run ahead of sound: about -40 is natural; meaningless below confidence 0.3",
-    "offset_confidence": "correlation with loudness, not a trained expert; music lowers it",
+    "offset_confidence": "correlation with loudness; music lowers it",
+    "sync_ms": "needs the source and its words; the source's own lips were learnt from",
+    "sync_confidence": "how much the best shift stands out; below .2 the offset means little",
     "shape_error": "against an average speaker's shapes: tells mumbling, not dialect",
     "lip_flicker": "quick speech raises it; see the source",
     "flicker": "head motion, focus and grain raise it too; see the source",
@@ -99,10 +106,11 @@ LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Scores of the result, and of the source where one was given."""
+    """Scores of the result, and of the source where one was given; the sync expert's own test."""
 
     result: VideoScores
     source: VideoScores | None = None
+    expert: ExpertTest | None = None
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """(measure, source, result, what it cannot tell), one row a measure."""
@@ -157,10 +165,21 @@ def assess(
         )
     looks = _look(video, track, before, person, progress)
     heard = sound if sound is not None else _sound_of(video)
-    result = _scores(track, timing, heard, person, looks.result)
     if before is None or looks.source is None:
-        return Verdict(result)
-    return Verdict(result, _scores(person, before_timing, _sound_of(before), person, looks.source))
+        return Verdict(_scores(track, timing, heard, person, looks.result))
+    own = _sound_of(before)
+    expert = _expert(person, before_timing, own)
+    result = _scores(track, timing, heard, person, looks.result, expert)
+    source = _scores(person, before_timing, own, person, looks.source, expert)
+    return Verdict(result, source, None if expert is None else expert.test)
+
+
+def _expert(person: FaceTrack, timing: Timing | None, sound: Sound | None) -> SyncExpert | None:
+    """What tells sync for this person; None where their own speech is not known or too little."""
+    if timing is None or sound is None:
+        return None
+    lips = lip_shape(person.landmarks)
+    return SyncExpert.fit(MotionExample(timing, sound, lips, person.rate))
 
 
 def _sound_of(path: Path) -> Sound | None:
@@ -196,18 +215,24 @@ def _scores(
     sound: Sound | None,
     person: FaceTrack,
     looks: _Looks,
+    expert: SyncExpert | None = None,
 ) -> VideoScores:
     from align.timing import Timing
 
     words = timing or Timing((), (), 0.0)
     lips = score_lips(track, words, sound=sound, person=person)
     spoken = timing is not None and bool(timing.phones)
+    sync, sure = _NAN, _NAN
+    if expert is not None and spoken:
+        sync, sure = expert.offset(lip_shape(track.landmarks), words, sound, track.rate)
     return VideoScores(
         closure_rate=lips.closure_rate,
         silence_shut=lips.silence_shut if spoken else _NAN,
         silence_motion=lips.silence_motion if spoken else _NAN,
         offset_ms=lips.offset_ms,
         offset_confidence=lips.offset_confidence,
+        sync_ms=sync,
+        sync_confidence=sure,
         shape_error=_shape_error(track, words, person) if spoken else _NAN,
         lip_flicker=lips.flicker,
         flicker=looks.flicker,

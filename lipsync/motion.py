@@ -185,7 +185,7 @@ class MotionModel:
                 "face is near enough and turned to the camera"
             )
         person = _Person.measure(seen)
-        heard = [_Heard.of(e) for e in examples if e.timing and e.timing.phones and e.sound]
+        heard = [_Heard.of(e) for e in examples if _speaks(e)]
         speech = sum(h.speech_s for h in heard)
         if speech < ENOUGH_SPEECH_S:
             ones = np.ones(len(LIP_FEATURES))
@@ -251,7 +251,7 @@ def picture_lead(examples: Sequence[MotionExample]) -> float:
     at which shift a narrow window of sound and visemes explains the lip shapes best: the
     centre of the peak of the held-out correlation.
     """
-    heard = [_Heard.of(e) for e in examples if e.timing and e.timing.phones and e.sound]
+    heard = [_Heard.of(e) for e in examples if _speaks(e)]
     speech = np.cumsum([h.speech_s for h in heard])
     if not len(heard) or speech[-1] < ENOUGH_SPEECH_S:
         return 0.0
@@ -265,6 +265,12 @@ def picture_lead(examples: Sequence[MotionExample]) -> float:
     above = np.maximum(above, 0)
     lead = float((shifts * above).sum() / above.sum()) - NATURAL_LEAD_S
     return lead if abs(lead) > IN_SYNC_S else 0.0
+
+
+def _speaks(example: MotionExample) -> bool:
+    """Whether something is said there by lips that are seen."""
+    said = example.timing is not None and example.timing.phones and example.sound is not None
+    return bool(said) and bool(np.isfinite(example.shapes).all(1).any())
 
 
 def in_sync(example: MotionExample, lead_s: float) -> MotionExample:

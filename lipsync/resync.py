@@ -20,7 +20,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -38,6 +40,7 @@ from media.errors import (
     NoSpeechError,
     OutputError,
     TextError,
+    WildlineError,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ __all__ = [
     "ResyncReport",
     "archive_source",
     "crop_spec_for",
+    "followed",
     "resync",
 ]
 
@@ -128,7 +132,6 @@ def resync(
     (unreadable or interlaced footage) and `OutputError` (cannot write, or `out` is an input). A
     run that was killed goes on where it broke off when it is started again (`lipsync.writing`).
     """
-    from lipsync.faces import track_faces
     from lipsync.fitness import Unfit
     from media.fields import refuse_interlaced
     from media.files import user_cache_dir
@@ -141,7 +144,8 @@ def resync(
     info = probe(footage)
     refuse_interlaced(info)
     timing = timing or _timing_of(sound, text)
-    target = track_faces(footage, at=at, face=face, progress=progress, cache=cache)
+    follow = partial(followed, listen=not archive_only, cache=cache, progress=progress)
+    target = follow(footage, at=at, face=face)
     sources, skipped = _sources(footage, target, archive, archive_only, cache, progress)
     wanted, unfit = _wanted(target, stretch)
     usable = wanted & (unfit == Unfit.FIT)
@@ -258,30 +262,75 @@ def _source(
     path: Path, track: FaceTrack, cache: Path, progress: Progress | None = None
 ) -> BankSource:
     """Footage with its own sound aligned; silent or wordless footage gives its lips alone."""
-    from align.formats import read_timing, write_timing
     from media.audio import read_sound, resample
 
     try:
         sound = read_sound(path)
     except NoSoundError:
         return BankSource(path, track)
-    kept = cache / f"timing-1-{track.sha256[:24]}.json"
     heard = resample(sound, _HEARD_RATE)  # long footage is not held at its full rate
-    if track.sha256 and kept.is_file():
-        try:
-            return BankSource(path, track, read_timing(kept), heard)
-        except (AlignError, MediaError):
-            kept.unlink(missing_ok=True)
     if progress is not None:
         progress("listening to the footage", 0, None)
+    return BankSource(path, track, _own_words(sound, track.sha256, cache), heard)
+
+
+def _own_words(sound: Sound, sha256: str, cache: Path) -> Timing | None:
+    """The timing of footage's own `sound`, kept in `cache`; None where no words are heard."""
+    from align.formats import read_timing, write_timing
+
+    kept = _words_file(cache, sha256)
+    if sha256 and kept.is_file():
+        try:
+            return read_timing(kept)
+        except (AlignError, MediaError):
+            kept.unlink(missing_ok=True)
     try:
         timing = _timing_of(sound, None)
     except (NoSpeechError, AlignError, TextError):
-        return BankSource(path, track, None, heard)
-    if track.sha256:
+        return None
+    if sha256:
         cache.mkdir(parents=True, exist_ok=True)
         write_timing(timing, kept)
-    return BankSource(path, track, timing, heard)
+    return timing
+
+
+def followed(
+    footage: Path,
+    *,
+    at: tuple[float, float] | None = None,
+    face: FaceChoice | None = None,
+    listen: bool = True,
+    cache: Path,
+    progress: Progress | None = None,
+) -> FaceTrack:
+    """As `track_faces`; the footage's own words are aligned meanwhile and kept in `cache`, too.
+
+    `listen` is for footage that lends its mouths. Raises what `track_faces` raises.
+    """
+    from lipsync.faces import track_faces
+
+    listening = Thread(target=_listen, args=(footage, cache), name="listening", daemon=True)
+    if listen:
+        listening.start()
+    track = track_faces(footage, at=at, face=face, progress=progress, cache=cache)
+    if listen:
+        listening.join()
+    return track
+
+
+def _listen(footage: Path, cache: Path) -> None:
+    """Align the footage's own words for whoever asks for them later; troubles are told then."""
+    from media.audio import read_sound
+    from media.files import sha256_of
+
+    with suppress(WildlineError):
+        sha256 = sha256_of(footage)
+        if not _words_file(cache, sha256).is_file():
+            _own_words(read_sound(footage), sha256, cache)
+
+
+def _words_file(cache: Path, sha256: str) -> Path:
+    return cache / f"timing-1-{sha256[:24]}.json"
 
 
 def _wanted(

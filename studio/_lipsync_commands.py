@@ -91,6 +91,8 @@ def score(
             progress=progress,
         )
     show(verdict.table())
+    if verdict.expert is not None:
+        show(verdict.expert.words)
     if before is None:
         show("no source given: name it with --before, or these numbers stand alone")
     if json_file is not None:

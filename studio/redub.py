@@ -102,7 +102,8 @@ def redub(
     with delivery(target, papers):  # nothing is spoken for a clip that could not be written
         record = papers.check(consent, use="face-alter", project=project)
         scene = probe(footage)
-        find_face(footage, progress, _face_before_the_line(face))
+        choice = _face_before_the_line(face)
+        find_face(footage, progress, choice, listen=not archive_only)
     which = voice or _fit_for_redub(archive, record, consent, project, papers, seed, progress)
 
     def speak(duration_s: float | None) -> SayResult:

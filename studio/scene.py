@@ -109,7 +109,7 @@ def resync(
         heard, times = _heard(sound, text, timing, scene, at_s)
         first, last = speech_span(times)
         choice = chosen_face(face, (at_s + first, at_s + last))
-        find_face(footage, progress, choice)
+        find_face(footage, progress, choice, listen=not archive_only)
         laid, times = _placed(watermark(heard), times, at_s)
         report = render(
             footage,
@@ -170,11 +170,16 @@ def delivered_name(out: Path, deliver: Deliver) -> Path:
     return out.with_suffix(".json") if stills else out
 
 
-def find_face(footage: Path, progress: Progress, face: FaceChoice | None = None) -> None:
-    """Track the face, or raise `NoFaceError`; the track is kept and used again."""
-    from lipsync.faces import track_faces
+def find_face(
+    footage: Path, progress: Progress, face: FaceChoice | None = None, *, listen: bool = True
+) -> None:
+    """Track the face, or raise `NoFaceError`; the track is kept and used again.
 
-    track_faces(footage, face=face, progress=progress, cache=_tracks_folder())
+    With `listen` the footage's own words are aligned meanwhile, and kept as well.
+    """
+    from lipsync.resync import followed
+
+    followed(footage, face=face, listen=listen, cache=_tracks_folder(), progress=progress)
 
 
 def _lip_scores(

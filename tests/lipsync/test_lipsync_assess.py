@@ -167,7 +167,7 @@ def test_other_footage_is_refused(
 
 def test_a_verdict_is_a_table_of_both(source: Path) -> None:
     del source
-    one = VideoScores(0.9, 1, 2, -30, 0.6, 0.5, 3, 4, 1.1, 0.98, 1.2, 0, 100)
+    one = VideoScores(0.9, 1, 2, -30, 0.6, 20, 0.4, 0.5, 3, 4, 1.1, 0.98, 1.2, 0, 100)
     rows = Verdict(one, one).rows()
     assert rows[0][:3] == ("closure rate", "0.900", "0.900")
     assert rows[-1][1:3] == ("100", "100")

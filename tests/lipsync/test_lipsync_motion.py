@@ -57,6 +57,16 @@ def test_every_closing_sound_has_a_frame_at_any_rate(starts, length, rate):
     assert not closures(Timing((), (Span("AA", 1, 2),), 3.0), frame_rate, n).any()
 
 
+def test_speech_whose_lips_are_never_seen_is_not_learnt_from():
+    heard = example(12, R25, seed=3)
+    hidden = replace(heard, shapes=np.full_like(heard.shapes, np.nan))
+    assert picture_lead([hidden]) == 0.0
+    seen = MotionExample(None, None, heard.shapes, R25)
+    model = MotionModel.fit([hidden, seen])
+    assert model.kernel is None
+    assert model.speech_s == 0
+
+
 def test_silence_leaves_time_to_close_and_part():
     timing = Timing((), (Span("AA", 1.0, 2.0), Span("AA", 3.0, 4.0), Span("S", 4.2, 5.0)), 6.0)
     middles = (np.arange(200) + 0.5) / 25
