@@ -60,7 +60,7 @@ __all__ = [
     "resync",
 ]
 
-_HEARD_RATE = 16_000  # Hz; all that lip motion listens to
+_HEARD_RATE = 16_000  # Hz; all that words and lip motion are heard at
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,8 @@ def _report(written: Written, passed: tuple[PassedStretch, ...]) -> ResyncReport
 
 
 def _give_back() -> None:
-    """Return freed memory to the system where the C library keeps it (glibc): what learning
-    needed for a moment is not wanted while the picture is written."""
+    """Return freed memory to the system where the C library keeps it (glibc): what was needed
+    for a moment is not wanted in the next stage."""
     import ctypes
 
     with suppress(OSError, AttributeError):
@@ -262,16 +262,15 @@ def _source(
     path: Path, track: FaceTrack, cache: Path, progress: Progress | None = None
 ) -> BankSource:
     """Footage with its own sound aligned; silent or wordless footage gives its lips alone."""
-    from media.audio import read_sound, resample
+    from media.audio import read_sound
 
     try:
-        sound = read_sound(path)
+        sound = read_sound(path, _HEARD_RATE)
     except NoSoundError:
         return BankSource(path, track)
-    heard = resample(sound, _HEARD_RATE)  # long footage is not held at its full rate
     if progress is not None:
         progress("listening to the footage", 0, None)
-    return BankSource(path, track, _own_words(sound, track.sha256, cache), heard)
+    return BankSource(path, track, _own_words(sound, track.sha256, cache), sound)
 
 
 def _own_words(sound: Sound, sha256: str, cache: Path) -> Timing | None:
@@ -315,6 +314,7 @@ def followed(
     track = track_faces(footage, at=at, face=face, progress=progress, cache=cache)
     if listen:
         listening.join()
+    _give_back()  # what was held of every frame apart
     return track
 
 
@@ -326,7 +326,7 @@ def _listen(footage: Path, cache: Path) -> None:
     with suppress(WildlineError):
         sha256 = sha256_of(footage)
         if not _words_file(cache, sha256).is_file():
-            _own_words(read_sound(footage), sha256, cache)
+            _own_words(read_sound(footage, _HEARD_RATE), sha256, cache)
 
 
 def _words_file(cache: Path, sha256: str) -> Path:

@@ -99,7 +99,8 @@ class Sound:
 def read_sound(path: Path, rate: int | None = None) -> Sound:
     """Read a sound or video file, mixed down to mono, at `rate` Hz (None: as recorded).
 
-    The channels are averaged. The sound of a video file begins at its first picture.
+    The channels are averaged. The sound of a video file begins at its first picture. With a
+    `rate` it is converted as it is read (as `resample` does), never held at its own.
 
     Raises `NoSoundError` for a video without sound, `MediaError` when the file is missing,
     unreadable, not media, or holds samples that are not numbers.
@@ -109,12 +110,11 @@ def read_sound(path: Path, rate: int | None = None) -> Sound:
     path = Path(path)
     check_readable(path)
     try:
-        sound = _read_sndfile(path) or _read_container(path)
+        return _read_sndfile(path, rate) or _read_container(path, rate)
     except MediaError as error:
         if str(path) in str(error):
             raise
         raise type(error)(f"'{path}': {error}") from error
-    return sound if rate is None else resample(sound, rate)
 
 
 def has_sound(path: Path) -> bool:
@@ -135,29 +135,63 @@ def resample(sound: Sound, rate: int) -> Sound:
         return replace(sound, rate=rate, start=_rescale(sound.start, sound.rate, rate))
     if rate <= 0:
         raise MediaError(f"a sample rate of {rate} Hz is not possible; give one above 0")
-    common = gcd(rate, sound.rate)
-    down, up = sound.rate // common, rate // common
-    total = -(-len(sound) * up // down)
-    if total > _MOST_SAMPLES:
+    if -(-len(sound) * rate // sound.rate) > _MOST_SAMPLES:
         raise MediaError(
             f"{float(sound.duration_s):.0f} s of sound are too long to be held at {rate} Hz; cut "
             "them into parts, or mend the sample rate in the file's head"
         )
+    samples = _joined(list(_converted([sound.samples], sound.rate, rate)))
+    return Sound(samples, rate, _rescale(sound.start, sound.rate, rate))
+
+
+def _converted(pieces: Iterable[Samples], old: int, new: int | None) -> Iterator[Samples]:
+    """The same sound at `new` Hz (None: as it is), in other pieces."""
+    if new is None or new == old:
+        yield from pieces
+        return
+    if new <= 0:
+        raise MediaError(f"a sample rate of {new} Hz is not possible; give one above 0")
+    common = gcd(new, old)
+    down, up = old // common, new // common
     # Context on either side: the filter's half width in input samples, in whole cycles.
-    half = int(_HALF_WIDTH * max(1.0, sound.rate / rate) / 0.9) + 1
+    half = int(_HALF_WIDTH * max(1.0, old / new) / 0.9) + 1
     context = -(-half // down) * down
     step = max(_BLOCK // down, 1) * down
-    out = np.empty(total, np.float32)
-    for first in range(0, len(sound), step):
-        left = min(context, first)
+    for stretch, left, count in _stretches(pieces, step, context):
         # torchaudio counts its output in float32, which can lose the last sample of a long
         # piece: one more cycle of silence, which the filter supposes there anyway.
-        piece = np.pad(sound.samples[first - left : first + step + context], (0, down))
-        done = _resample_piece(piece, sound.rate, rate)[left // down * up :]
-        at = first // down * up
-        end = min(at + step // down * up, total)
-        out[at:end] = done[: end - at]
-    return Sound(out, rate, _rescale(sound.start, sound.rate, rate))
+        done = _resample_piece(np.pad(stretch, (0, down)), old, new)
+        first = left // down * up
+        yield done[first : first - (-count * up // down)].copy()  # let the context go
+
+
+def _stretches(
+    pieces: Iterable[Samples], step: int, context: int
+) -> Iterator[tuple[Samples, int, int]]:
+    """`step` samples at a time with up to `context` more on either side of them.
+
+    Yields (samples, how many come before the new ones, how many are new); the last stretch may
+    be shorter.
+    """
+    held: list[Samples] = []
+    left = count = 0  # samples of context, and new ones, in `held`
+    for piece in pieces:
+        held.append(piece)
+        count += len(piece)
+        if count < step + context:
+            continue
+        whole = np.concatenate(held) if len(held) > 1 else held[0]
+        while count >= step + context:
+            yield whole[: left + step + context], left, step
+            kept = min(context, left + step)
+            whole, left, count = whole[left + step - kept :], kept, count - step
+        held = [whole]
+    whole = np.concatenate(held) if held else np.zeros(0, np.float32)
+    while count > 0:
+        new = min(step, count)
+        yield whole[: left + new + context], left, new
+        kept = min(context, left + new)
+        whole, left, count = whole[left + new - kept :], kept, count - new
 
 
 def write_wav(path: Path, sound: Sound, subtype: str = "PCM_24") -> None:
@@ -189,7 +223,7 @@ def _resample_piece(samples: Samples, old: int, new: int) -> Samples:
     return done
 
 
-def _read_sndfile(path: Path) -> Sound | None:
+def _read_sndfile(path: Path, wanted: int | None) -> Sound | None:
     """Through libsndfile; None when it does not know the format."""
     import soundfile
 
@@ -197,15 +231,17 @@ def _read_sndfile(path: Path) -> Sound | None:
         with soundfile.SoundFile(os.fsencode(path)) as stream:
             rate = int(stream.samplerate)
             check_rate(rate, path)
-            if stream.frames > _MOST_SAMPLES:
+            if stream.frames * (wanted or rate) > _MOST_SAMPLES * rate:
                 raise MediaError(_TOO_LONG)
-            blocks = _held(
+            mono = (
                 block.mean(axis=1, dtype=np.float32)
                 for block in stream.blocks(_BLOCK, dtype="float32", always_2d=True)
             )
+            blocks = _held(_converted(mono, rate, wanted))
     except soundfile.LibsndfileError:
         return None
-    return Sound(_joined(blocks), rate, _bext_time_reference(path))
+    start = _bext_time_reference(path)
+    return Sound(_joined(blocks), wanted or rate, _rescale(start, rate, wanted or rate))
 
 
 def check_rate(rate: int, path: Path) -> None:
@@ -256,7 +292,7 @@ def _bext_time_reference(path: Path) -> int:
     return 0
 
 
-def _read_container(path: Path) -> Sound:
+def _read_container(path: Path, wanted: int | None) -> Sound:
     """Through FFmpeg, on the picture's clock where there is a picture."""
     from media._container import open_input, picture_start, sound_rate
 
@@ -265,12 +301,14 @@ def _read_container(path: Path) -> Sound:
         if not container.streams.audio:
             raise NoSoundError(f"'{path}' has no sound; give footage with a sound track")
         rate = sound_rate(container)
+        blocks = []
         if rate > 0:
             check_rate(rate, path)
-        blocks = _held(_on_clock(_decoded(container), rate, start)) if rate > 0 else []
+            mono = _on_clock(_decoded(container), rate, start)
+            blocks = _held(_converted(mono, rate, wanted))
     if not blocks:
         raise MediaError(f"no sound in '{path}' can be decoded; copy it again from its source")
-    return Sound(_joined(blocks), rate)
+    return Sound(_joined(blocks), wanted or rate)
 
 
 def _decoded(container: InputContainer) -> Iterator[tuple[Fraction | None, Samples]]:

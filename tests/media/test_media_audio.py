@@ -181,6 +181,17 @@ def test_reading_at_another_rate(small_footage: Path) -> None:
     assert abs(at_16.duration_s - 48 * Fraction(1001, 24_000)) < Fraction(1, 8000)
 
 
+@pytest.mark.parametrize("rate", [16_000, 24_000, 48_000])
+def test_reading_at_another_rate_is_reading_and_resampling(tmp_path: Path, rate: int) -> None:
+    """Though the recording, longer than a stretch, is never held at its own rate."""
+    noise = np.random.default_rng(rate).uniform(-0.5, 0.5, 600_001).astype(np.float32)
+    write_wav(tmp_path / "long.wav", Sound(noise, 44_100, start=44_100), "FLOAT")
+    read = read_sound(tmp_path / "long.wav", rate)
+    converted = resample(read_sound(tmp_path / "long.wav"), rate)
+    assert (read.rate, read.start) == (converted.rate, converted.start)
+    np.testing.assert_array_equal(read.samples, converted.samples)
+
+
 def test_silent_footage(tmp_path: Path, small_footage: Path) -> None:
     info = synthetic_info("25")
     with FootageWriter(tmp_path / "silent.mp4", info) as writer:
