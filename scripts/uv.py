@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,10 @@ def main() -> None:
     if found is None and not local.exists():
         print("installing uv into .venv-uv", file=sys.stderr)
         try:
-            venv.create(ROOT / ".venv-uv", with_pip=True, clear=True)
-        except subprocess.CalledProcessError:  # Debian keeps ensurepip in a package of its own
+            # What it has to say must not be taken for the path.
+            with contextlib.redirect_stdout(sys.stderr):
+                venv.create(ROOT / ".venv-uv", with_pip=True, clear=True)
+        except (subprocess.CalledProcessError, SystemExit):  # Debian packs ensurepip separately
             shutil.rmtree(ROOT / ".venv-uv", ignore_errors=True)
             name = f"python{sys.version_info.major}.{sys.version_info.minor}"
             sys.exit(
