@@ -2,9 +2,9 @@
 
 The losses compare what is heard and can be heard: several resolutions of a mel
 spectrogram (Yamamoto et al. 2020, arXiv:1910.11480), limited to the band that the
-recordings have and blind below their noise, and the distance to the person in the GE2E
-encoder. A running mean of the late iterates is kept (Polyak & Juditsky 1992), which is
-steadier than the last one.
+recordings have and blind below their noise, from frame to frame, sound by sound and over
+the whole; and the distance to the person in the GE2E encoder. A running mean of the late
+iterates is kept (Polyak & Juditsky 1992), which is steadier than the last one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 import torchaudio.functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from voice._fit_progress import Unfinished
 from voice._fit_targets import FRAME_SAMPLES, Target
@@ -50,6 +51,7 @@ _TIMBRE = 128  # numbers 0..127 are timbre, the rest prosody
 _SEGMENT = 64  # frames, 1.6 s: one partial utterance of the encoder
 _CONTEXT = 4  # frames of silence seen around the words
 _RESOLUTIONS = ((2048, 300, 80), (1024, 256, 64), (512, 128, 40))  # n_fft, hop, mels
+_LOWEST_HZ = 40.0
 _AMPLITUDE_FLOOR = 1e-3
 _VOICED_HZ = 10.0
 _KEPT_EVERY = 15  # steps, some 20 s of two processors
@@ -73,30 +75,40 @@ class Clock:
         return time.monotonic() - self.started > share * self.limit_s
 
 
-def band_filter(top_hz: float, rate: int = _RATE) -> Tensor | None:
-    """Linear-phase low-pass [1, 1, 257] at `top_hz`; None where there is nothing to cut."""
+def band_filter(top_hz: float, rate: int = _RATE, low_hz: float = 0.0) -> Tensor | None:
+    """Linear-phase filter [1, 1, taps] that keeps `low_hz` to `top_hz`; None where there is
+    nothing to cut. 257 taps, four times as many for a lower edge."""
     from scipy.signal import firwin
 
-    if top_hz >= 0.48 * rate:
+    edges = [hz for hz in (low_hz, top_hz) if 0 < hz < 0.48 * rate]
+    if not edges:
         return None
-    taps = firwin(257, top_hz, fs=rate, window=("kaiser", 8.0))
-    return torch.from_numpy(taps.astype(np.float32))[None, None]
+    taps = 257 if low_hz <= 0 else 1025
+    found = firwin(taps, edges, fs=rate, window=("kaiser", 8.0), pass_zero=low_hz <= 0)
+    return torch.from_numpy(found.astype(np.float32))[None, None]
 
 
 class MelLoss(nn.Module):
     """Mean distance of log mel spectrograms at three resolutions, over the source's band.
 
     `noise` are pauses of the recordings, float32 [m] at 24 kHz and at the targets' level:
-    what lies below their spectrum counts as equal, so noise is not learnt.
+    what lies below their spectrum counts as equal, so noise is not learnt. Nothing below
+    `low_hz` is compared.
+
+    Each difference counts three times: from frame to frame, as its mean over every speech
+    sound, and as its mean over the whole. A colour that is wrong by a decibel throughout hardly
+    moves the first, which chance (another phase, a harmonic beside the other's) fills with many
+    more; the means keep what stays: the formants of this person's vowels, the whole's colour.
     """
 
-    def __init__(self, top_hz: float, noise: Floats | None) -> None:
+    def __init__(self, top_hz: float, noise: Floats | None, low_hz: float = 0.0) -> None:
         super().__init__()
         from librosa.filters import mel
 
         self._sizes = _RESOLUTIONS
+        lowest = max(_LOWEST_HZ, low_hz)
         for k, (n_fft, hop, n_mels) in enumerate(_RESOLUTIONS):
-            filters = mel(sr=_RATE, n_fft=n_fft, n_mels=n_mels, fmin=40.0, fmax=top_hz)
+            filters = mel(sr=_RATE, n_fft=n_fft, n_mels=n_mels, fmin=lowest, fmax=top_hz)
             self.register_buffer(f"filters{k}", torch.from_numpy(filters))
             self.register_buffer(f"window{k}", torch.hann_window(n_fft))
             floor = torch.full((n_mels, 1), _AMPLITUDE_FLOOR)
@@ -113,8 +125,12 @@ class MelLoss(nn.Module):
         mel: Tensor = self.get_buffer(f"filters{k}") @ (power + 1e-10).sqrt()
         return mel
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Scalar distance of samples [n] and [n] at 24 kHz, in nepers."""
+    def forward(self, a: Tensor, b: Tensor, sounds: Tensor | None = None) -> Tensor:
+        """Scalar distance of samples [n] and [n] at 24 kHz, in nepers.
+
+        `sounds` int64 [frames of 25 ms] numbers the speech sound that each frame belongs to;
+        without it only frames are compared.
+        """
         total = torch.zeros((), device=a.device)
         for k, (_, hop, _) in enumerate(self._sizes):
             floor = self.get_buffer(f"floor{k}")
@@ -122,19 +138,41 @@ class MelLoss(nn.Module):
                 self._mel(b, k, hop) + floor
             )
             total = total + difference.abs().mean()
+            if sounds is not None:
+                at = torch.arange(difference.shape[1], device=a.device) * hop // FRAME_SAMPLES
+                owner = sounds[at.clamp_max(len(sounds) - 1)]
+                total = total + _standing(difference, owner)
+                total = total + _standing(difference, torch.zeros_like(owner))
         return total / len(self._sizes)
 
 
+def _standing(difference: Tensor, owner: Tensor) -> Tensor:
+    """What stays of a difference [mels, frames] on the average of all frames of an owner [frames],
+    weighed by their number, its loudness apart: how loud a sound is follows the energy curve."""
+    # A product, because sums by index come in any order on a GPU.
+    sums = difference @ functional.one_hot(owner).to(difference)
+    return (sums - sums.mean(0)).abs().sum() / difference.numel()
+
+
 class TimbreLoss(nn.Module):
-    """What the timbre fit minimises for one segment: mel distance plus speaker distance."""
+    """What the timbre fit minimises for one segment: mel distance plus speaker distance.
+
+    Both see only the band from `low_hz` to `top_hz`.
+    """
 
     def __init__(
-        self, mel: MelLoss, encoder: Ge2e, centroid: Floats, top_hz: float, weight: float = 3.5
+        self,
+        mel: MelLoss,
+        encoder: Ge2e,
+        centroid: Floats,
+        top_hz: float,
+        weight: float = 3.5,
+        low_hz: float = 0.0,
     ) -> None:
         super().__init__()
         self.mel, self.encoder, self.weight = mel, encoder, weight
         self.register_buffer("centroid", torch.from_numpy(centroid))
-        self.register_buffer("band", band_filter(top_hz))
+        self.register_buffer("band", band_filter(top_hz, low_hz=low_hz))
 
     def speaker(self, samples: Tensor) -> Tensor:
         """One minus the cosine between samples [n] at 24 kHz and the person."""
@@ -144,10 +182,13 @@ class TimbreLoss(nn.Module):
         heard = torchaudio.functional.resample(samples, _RATE, ENCODER_RATE)
         return 1 - (self.encoder.embed_samples(heard[None])[0] * self.get_buffer("centroid")).sum()
 
-    def forward(self, spoken: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """(mel distance, speaker distance) of samples [n] and [n] at 24 kHz."""
+    def forward(
+        self, spoken: Tensor, target: Tensor, sounds: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(mel distance, speaker distance) of samples [n] and [n] at 24 kHz; `sounds` as in
+        `MelLoss`."""
         n = min(len(spoken), len(target))
-        return self.mel(spoken[:n], target[:n]), self.speaker(spoken[:n])
+        return self.mel(spoken[:n], target[:n], sounds), self.speaker(spoken[:n])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,12 +196,13 @@ class Prepared:
     """A target as tensors, with everything that no style changes computed once.
 
     `f0` and `energy` are the person's own; `said`, where given, are those that the model
-    says for the same words and lengths.
+    says for the same words and lengths. `sounds` int64 [frames] is the token of each frame.
     """
 
     target: Target
     encoded: Encoded
     durations: Tensor
+    sounds: Tensor
     f0: Tensor
     energy: Tensor
     samples: Tensor
@@ -179,7 +221,9 @@ def prepare(model: KokoroModel, targets: Sequence[Target]) -> list[Prepared]:
             f0, energy = curves
             samples = torch.from_numpy(t.samples).to(model.device)
             acoustic = expand(encoded.acoustic, durations)
-            prepared.append(Prepared(t, encoded, durations, f0, energy, samples, acoustic))
+            sounds = torch.repeat_interleave(durations)
+            rows = (encoded, durations, sounds, f0, energy, samples, acoustic)
+            prepared.append(Prepared(t, *rows))
     return prepared
 
 
@@ -432,7 +476,9 @@ def _segment_loss(
             style,
         )[0].float()
     both: tuple[Tensor, Tensor] = loss(
-        spoken, item.samples[first * FRAME_SAMPLES : last * FRAME_SAMPLES]
+        spoken,
+        item.samples[first * FRAME_SAMPLES : last * FRAME_SAMPLES],
+        item.sounds[first:last],
     )
     return both
 

@@ -15,7 +15,7 @@ from media.errors import NoSpeechError
 from voice._fit_gradient import band_filter
 from voice.archive import CLIP_RATE, Clip
 from voice.engines import Synthesizer
-from voice.pitch import bandwidth_hz, median_f0, track_f0
+from voice.pitch import bandwidth_hz, lowest_hz, median_f0, track_f0
 from voice.scores import intelligibility, naturalness
 from voice.similarity import centroid, cosine, ge2e, judge
 from voice.voice import Voice
@@ -45,7 +45,9 @@ class Person:
 
     `trained` and `held_out` clips are never mixed. `ge2e` and `judge` are the centroids
     float32 [256] of the trained clips. `f0` is the median, `f0_range` the 5th and 95th
-    percentile, in Hz; `band_hz` is the upper edge of the band the recordings have.
+    percentile, in Hz; `band_hz` is the upper edge of the band the recordings have, `low_hz` the
+    lower one where even the fundamental is missing. `noise` float32 [n] at 24 kHz is what was
+    taken out of noisy recordings, beside speech of RMS 1.
     """
 
     trained: tuple[Clip, ...]
@@ -55,6 +57,17 @@ class Person:
     f0: float
     f0_range: tuple[float, float]
     band_hz: float
+    low_hz: float = 0.0
+    noise: Floats | None = None
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the recordings lack a part of the band that the encoders hear."""
+        return self.low_hz > 0 or self.band_hz < _ENCODERS_HEAR_HZ
+
+    def heard(self, sound: Sound) -> Sound:
+        """`sound` as these recordings would have it: in their band."""
+        return band_limited(sound, self.band_hz, self.low_hz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +109,23 @@ def listen(clips: Sequence[Clip]) -> Person:
     f0 = np.concatenate([track_f0(clip.sound) for clip in trained])
     voiced = f0[f0 > 0]
     low, high = np.percentile(voiced, (5, 95)) if voiced.size else (0.0, 0.0)
+    pitch = median_f0(f0)
     return Person(
         trained,
         held,
         centroid(ge2e().embed(clip.sound) for clip in trained),
         centroid(judge().embed(clip.sound) for clip in trained),
-        median_f0(f0),
+        pitch,
         (float(low), float(high)),
         float(np.median([bandwidth_hz(clip.sound) for clip in trained])),
+        float(np.median([lowest_hz(clip.sound, pitch) for clip in trained])),
     )
 
 
-def band_limited(sound: Sound, top_hz: float) -> Sound:
+def band_limited(sound: Sound, top_hz: float, low_hz: float = 0.0) -> Sound:
     """`sound` as a recording with that band would have it, so that like meets like."""
-    band = band_filter(top_hz, sound.rate) if top_hz < _ENCODERS_HEAR_HZ else None
+    top_hz = top_hz if top_hz < _ENCODERS_HEAR_HZ else sound.rate / 2
+    band = band_filter(top_hz, sound.rate, low_hz)
     if band is None:
         return sound
     samples = torch.from_numpy(sound.samples)[None, None]
@@ -124,7 +140,7 @@ def measure(
     rows = []
     for text in texts:
         sound = synthesizer.speak(speakable(text), voice).sound
-        heard = band_limited(sound, person.band_hz)
+        heard = person.heard(sound)
         try:
             near = cosine(judge().embed(heard), person.judge)
             trained = cosine(ge2e().embed(heard), person.ge2e)
@@ -138,7 +154,7 @@ def likeness(voice: Voice, texts: Sequence[str], person: Person, synthesizer: Sy
     """The judge's mean cosine alone: `Measured.similarity` without listening to the words."""
     marks = []
     for text in texts:
-        heard = band_limited(synthesizer.speak(speakable(text), voice).sound, person.band_hz)
+        heard = person.heard(synthesizer.speak(speakable(text), voice).sound)
         try:
             marks.append(cosine(judge().embed(heard), person.judge))
         except NoSpeechError:

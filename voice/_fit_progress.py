@@ -28,7 +28,7 @@ __all__ = ["Unfinished", "fingerprint"]
 Arrays = Mapping[str, NDArray[Any]]
 
 _FOLDER = ".unfinished"
-_FORMAT = 1
+_FORMAT = 2
 _PARTS = ("durations", "f0", "energy", "samples")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.text import speakable
+from media.audio import Sound
 from media.errors import MediaError, NoSpeechError
 from media.files import atomic_path, user_cache_dir
 from voice.engines import Synthesizer
@@ -28,6 +29,7 @@ SENTENCE = "The committee will meet again on Thursday afternoon to discuss the n
 _REACH = 6.0  # semitones between a person's median F0 and that of a voice to start from
 _PER_SEMITONE = 0.01  # of cosine that a nearer pitch is worth
 _AT_LEAST = 3  # voices considered even when none is within reach
+_HEARD_AGAIN = 4  # through a narrow band
 _FORMAT = "1"
 _SHIPPED = Path(__file__).parent / "data" / "heard.npz"
 
@@ -66,9 +68,13 @@ def known_voices(
     return [Known(v, g, j, float(f)) for v, g, j, f in zip(chosen, *found, strict=True)]
 
 
-def listen(synthesizer: Synthesizer, voice: Voice) -> Known:
-    """How `voice` sounds on the one sentence; a style that makes no sound is far from all."""
+def listen(
+    synthesizer: Synthesizer, voice: Voice, heard: Callable[[Sound], Sound] | None = None
+) -> Known:
+    """How `voice` sounds on the one sentence, through `heard` where given; a style that makes no
+    sound is far from all."""
     sound = synthesizer.speak(speakable(SENTENCE), voice).sound
+    sound = sound if heard is None else heard(sound)
     try:
         return Known(voice, ge2e().embed(sound), judge().embed(sound), median_f0(track_f0(sound)))
     except NoSpeechError:
@@ -153,12 +159,17 @@ def blend(known: Sequence[Known], target: Floats) -> Voice | None:
 
 
 def nearest(
-    synthesizer: Synthesizer, known: Sequence[Known], target: Floats, f0: float
+    synthesizer: Synthesizer,
+    known: Sequence[Known],
+    target: Floats,
+    f0: float,
+    heard: Callable[[Sound], Sound] | None = None,
 ) -> tuple[Known, float]:
     """(the voice to start from, its GE2E cosine to `target`).
 
     The nearest stock voice within reach of `f0`, or a mixture of them when that sounds
-    nearer still.
+    nearer still. `heard`, for recordings of a narrow band, gives a sound that band: the nearest
+    few are then heard again through it.
     """
     near = within_reach(known, f0)
 
@@ -167,6 +178,9 @@ def nearest(
         return cosine(k.ge2e, target) - _PER_SEMITONE * away
 
     mixed = blend(near, target)
-    heard = [] if mixed is None else [listen(synthesizer, mixed)]
-    best = max([*near, *heard], key=worth)
+    if heard is not None:
+        near = sorted(near, key=worth)[-_HEARD_AGAIN:]
+        near = [listen(synthesizer, k.voice, heard) for k in near]
+    more = [] if mixed is None else [listen(synthesizer, mixed, heard)]
+    best = max([*near, *more], key=worth)
     return best, cosine(best.ge2e, target)

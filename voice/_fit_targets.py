@@ -31,6 +31,11 @@ _LEAD, _TAIL = 12, 8  # frames of silence before and after the words, as the eng
 _WORST_COST = 0.5  # of a path step; other words than those said lie above .6
 _RELATIVE_COST = 1.4  # and no clip may fit this much worse than the middle one
 _TRIM_DB = 40.0
+_CEPSTRA_HZ = 7500.0
+
+
+def _unchanged(sound: Sound) -> Sound:
+    return sound
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,15 +75,19 @@ def make_targets(
     *,
     f0_limits: tuple[float, float],
     progress: Callable[[float], None],
+    band_hz: float = _CEPSTRA_HZ,
+    heard: Callable[[Sound], Sound] = _unchanged,
 ) -> list[Target]:
     """Align every clip with `voice` saying the same words.
 
     Clips whose words do not fit the sound are left out: a wrong transcript would teach
-    the wrong lengths. `f0_limits` (Hz) bound the search for pitch.
+    the wrong lengths. `f0_limits` (Hz) bound the search for pitch. `heard` gives a sound the
+    band of the recordings, which ends at `band_hz`, so that like is laid on like and a level
+    means the same.
     """
     found: list[Target] = []
     for k, clip in enumerate(clips):
-        target = _target(clip, synthesizer, voice, f0_limits)
+        target = _target(clip, synthesizer, voice, f0_limits, min(band_hz, _CEPSTRA_HZ), heard)
         if target is not None:
             found.append(replace(target, number=k))
         progress((k + 1) / len(clips))
@@ -89,20 +98,27 @@ def make_targets(
 
 
 def _target(
-    clip: Clip, synthesizer: Synthesizer, voice: Voice, f0_limits: tuple[float, float]
+    clip: Clip,
+    synthesizer: Synthesizer,
+    voice: Voice,
+    f0_limits: tuple[float, float],
+    band_hz: float,
+    heard: Callable[[Sound], Sound],
 ) -> Target | None:
     try:
         script = speakable(clip.text)
-        model = synthesizer.speak(script, voice)
+        spoken = synthesizer.speak(script, voice)
     except TextError:
         return None
+    model = replace(spoken, sound=heard(spoken.sound))
     known = [c in vocabulary() for c in script.kokoro]
     tokens = tuple(vocabulary()[c] for c in script.kokoro if c in vocabulary())
     if not 0 < len(tokens) <= 500:
         return None
     frames = model.durations[np.array([True, *known, True])]
     samples = _levelled(clip.sound, model)
-    borders, cost = warp(cepstra(model.sound.samples), cepstra(samples))
+    mine, theirs = (cepstra(x, top_hz=band_hz) for x in (model.sound.samples, samples))
+    borders, cost = warp(mine, theirs)
     durations = _durations(frames, borders, len(samples) // FRAME_SAMPLES)
     if durations is None:
         return None

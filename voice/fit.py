@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from media.errors import ArchiveError
 from voice import _fit_gradient, _fit_start
+from voice._fit_clean import without_noise
 from voice._fit_deliveries import fit_deliveries
 from voice._fit_gradient import Clock, MelLoss, Prepared, Timbre, TimbreLoss
 from voice._fit_person import Measured, Person, ceiling, likeness, listen, measure
@@ -153,7 +154,8 @@ def fit_archive(
     report = progress or (lambda _done, _what: None)
     with _threads(torch_threads()):
         report(0.0, "listening to the person")
-        measured = listen(archive.clips)
+        clips, noise = without_noise(archive.clips)
+        measured = replace(listen(clips), noise=noise)
         wanted = effort or Effort()
         names = None if starts is None else tuple(v.name for v in starts)
         mark = fingerprint(archive.clips, seed, wanted, names, _WEIGHTS)
@@ -234,7 +236,8 @@ class _Fit:
         known = _fit_start.known_voices(
             self.synthesizer, self.starts, lambda d: self.report(0.02 + 0.08 * d, "stock voices")
         )
-        start, near = _fit_start.nearest(self.synthesizer, known, person.ge2e, person.f0)
+        through = person.heard if person.narrow else None
+        start, near = _fit_start.nearest(self.synthesizer, known, person.ge2e, person.f0, through)
         _log.info("start %s, GE2E %.3f, F0 %.0f Hz", start.voice.name, near, start.f0)
         trained, held = self._targets(start.voice)
         model = self._model()
@@ -264,6 +267,8 @@ class _Fit:
                 voice,
                 f0_limits=limits if np.isfinite(pitch) else (60.0, 500.0),
                 progress=lambda d: self.report(first + share * d, "aligning the words"),
+                band_hz=self.person.band_hz,
+                heard=self.person.heard,
             )
             self.kept.keep_targets(stage, found)
             return found
@@ -313,9 +318,14 @@ class _Fit:
         return timbre, prosody
 
     def _loss(self, trained: Sequence[Target]) -> TimbreLoss:
-        top = min(_HIGHEST_HZ, _TOP_MARGIN * self.person.band_hz)
-        mel = MelLoss(top, _pauses(trained))
-        return TimbreLoss(mel, copy.deepcopy(ge2e()), self.person.ge2e, top)
+        person = self.person
+        top = min(_HIGHEST_HZ, _TOP_MARGIN * person.band_hz)
+        noise = _pauses(trained)
+        if person.noise is not None:
+            noise = person.noise * np.float32(_level(trained))
+        mel = MelLoss(top, noise, person.low_hz)
+        encoder = copy.deepcopy(ge2e())
+        return TimbreLoss(mel, encoder, person.ge2e, top, low_hz=person.low_hz)
 
     def _texts(self, count: int) -> list[str]:
         """Sentences nobody fitted: the held-out ones, filled up with stock sentences."""
@@ -367,6 +377,12 @@ class _Fit:
             wer=marks.wer,
             dnsmos=marks.dnsmos,
         )
+
+
+def _level(targets: Sequence[Target]) -> float:
+    """RMS of the words."""
+    spoken = (t.samples[t.speech[0] * FRAME_SAMPLES : t.speech[1] * FRAME_SAMPLES] for t in targets)
+    return float(np.sqrt(np.mean(np.concatenate(list(spoken)).astype(np.float64) ** 2)))
 
 
 def _pauses(targets: Sequence[Target]) -> Floats | None:

@@ -19,6 +19,7 @@ __all__ = [
     "FRAME_S",
     "bandwidth_hz",
     "frame_energy",
+    "lowest_hz",
     "median_f0",
     "semitones",
     "track_f0",
@@ -182,3 +183,25 @@ def bandwidth_hz(sound: Sound) -> float:
         if heard[k] and heard[max(0, k - 3) : k + 1].mean() >= 0.5:
             edge = k
     return float(min((edge + 1) * width * sound.rate / n_fft, sound.rate / 2))
+
+
+def lowest_hz(sound: Sound, f0_hz: float) -> float:
+    """The lower edge in Hz of a band that leaves out the voice's fundamental; 0 where it is in.
+
+    `f0_hz` is the median pitch. A telephone passes nothing below 300 Hz: where the power around
+    the pitch lies 25 dB below the strongest 50 Hz, the edge is the first 50 Hz within 15 dB.
+    """
+    import librosa
+
+    n_fft = 2048 * max(1, round(sound.rate / 24_000))
+    if len(sound) < n_fft or not np.isfinite(f0_hz) or f0_hz <= 0:
+        return 0.0
+    power = np.abs(librosa.stft(sound.samples, n_fft=n_fft, hop_length=n_fft // 2)) ** 2
+    step = sound.rate / n_fft
+    wide = max(1, round(50 / step))
+    level = np.convolve(power.mean(axis=1), np.full(wide, 1 / wide), "same")
+    level = 10 * np.log10(level / level.max() + 1e-14)
+    around = level[round(0.8 * f0_hz / step) : round(1.25 * f0_hz / step) + 1]
+    if around.max() > -25:
+        return 0.0
+    return float(np.argmax(level > -15) * step)
