@@ -31,6 +31,7 @@ from lipsync.motion import (
     in_sync,
     picture_lead,
 )
+from lipsync.offset import best_shift
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -110,33 +111,8 @@ class SyncExpert:
         n, reach = len(shapes), max(1, round(_REACH_S * rate))
         if n <= 3 * reach or np.isfinite(shapes[:, OPENING]).sum() < 2 * reach:
             return _NAN, _NAN
-        shifts = range(-reach, reach + 1)
-        scores = np.array(
-            [
-                self._agreement(
-                    shapes[max(0, s) : n + min(0, s)], wanted[max(0, -s) : n - max(0, s)]
-                )
-                for s in shifts
-            ]
-        )
-        at = int(scores.argmax())
-        shift = float(shifts[at])
-        if 0 < at < len(scores) - 1:
-            left, top, right = scores[at - 1 : at + 2]
-            bend = left - 2 * top + right
-            shift += 0.5 * (left - right) / bend if bend < 0 else 0.0
-        return 1000 * shift / rate, float(scores[at] - np.median(scores))
-
-    def _agreement(self, shapes: Floats, wanted: Floats) -> float:
-        """Weighted mean of the features' correlations."""
-        seen = np.isfinite(shapes).all(1)
-        a, b = (x[seen].astype(np.float64) for x in (shapes, wanted))
-        if len(a) < 3:
-            return 0.0
-        a, b = a - a.mean(0), b - b.mean(0)
-        size = np.sqrt((a**2).sum(0) * (b**2).sum(0))
-        each = (a * b).sum(0) / np.maximum(size, 1e-12)
-        return float((self.weights * each).sum())
+        late, scores = best_shift(shapes, wanted, self.weights, reach)
+        return 1000 * late / rate, float(scores.max() - np.median(scores))
 
 
 def _fitted(example: MotionExample, stop: int, seed: int) -> SyncExpert | None:

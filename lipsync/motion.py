@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,9 @@ ENOUGH_SPEECH_S = 6.0
 #: on two speakers: half the frames 0.25 s ahead of a phrase are open, few 0.4 s ahead).
 CLOSING_S, PARTING_S = 0.1, 0.24
 
-_MOST_FRAMES = 12000
+_MOST_FRAMES, _QUICK_FRAMES = 12000, 6000
+_CLOSELY: dict[str, Any] = {}
+_QUICK: dict[str, Any] = {"most_centres": 600, "strengths": (0.1,)}
 _BLOCK_S = 3.0
 _FOLDS = 5
 # Half widths of the two windows, the wide one first.
@@ -172,8 +174,12 @@ class MotionModel:
         return self.person.closed_below
 
     @classmethod
-    def fit(cls, examples: Sequence[MotionExample], *, seed: int = 0) -> MotionModel:
+    def fit(
+        cls, examples: Sequence[MotionExample], *, seed: int = 0, quick: bool = False
+    ) -> MotionModel:
         """Learn from footage. Examples whose picture is out of sync must be shifted first.
+
+        `quick` looks at fewer frames, and less closely.
 
         Raises `ArchiveError` when no lips are seen at all.
         """
@@ -190,9 +196,10 @@ class MotionModel:
         if speech < ENOUGH_SPEECH_S:
             ones = np.ones(len(LIP_FEATURES))
             return cls(person, None, ones, ones * np.nan, speech)
-        data = _stack(heard, seed)
+        data = _stack(heard, seed, at_most=_QUICK_FRAMES if quick else _MOST_FRAMES)
+        how = _QUICK if quick else _CLOSELY
         judged = (OPENING, WIDTH, HEIGHT)
-        kernel = fit_kernel(data.streams, data.shapes, data.folds, judged=judged, seed=seed)
+        kernel = fit_kernel(data.streams, data.shapes, data.folds, judged=judged, seed=seed, **how)
         gain = _gain(person, kernel, data)
         return cls(person, kernel, gain, _correlations(kernel.held_out, data.shapes), speech)
 

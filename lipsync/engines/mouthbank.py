@@ -168,6 +168,7 @@ def _examples(sources: Sequence[BankSource]) -> list[MotionExample]:
     """The sources as examples of motion, brought into sync with their own sound."""
     from lipsync.crop import lip_shape
     from lipsync.faces import usable_frames
+    from lipsync.steps import in_step
 
     examples = []
     for source in sources:
@@ -181,4 +182,6 @@ def _examples(sources: Sequence[BankSource]) -> list[MotionExample]:
         lead = picture_lead([examples[i] for i in group])
         for i in group:
             examples[i] = in_sync(examples[i], lead)
+    for i, moved in zip(short, in_step([examples[i] for i in short]), strict=True):
+        examples[i] = moved
     return examples
