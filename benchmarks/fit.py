@@ -9,9 +9,7 @@ whose words are then spoken. Every row is measured on those words: `judge` and `
 cosines to the person's centroids (the judge takes part in no loss), WER by Whisper tiny,
 DNSMOS overall. `--wear` fits to the same recordings through a telephone (300-3400 Hz at 8 kHz) or
 with pink noise 10 dB below the speech, and still compares with the clean person; `--seconds`
-fits to the first so many seconds. The last row lays the same lines into the sound of the
-recordings (`voice.match`: spectrum, room, noise, level), as they would lie beside them in a
-film. `--packs` adds a folder of Kokoro packs (*.bin) to the stock
+fits to the first so many seconds. `--packs` adds a folder of Kokoro packs (*.bin) to the stock
 voices among which the best is sought, so that the row to beat is the best there is.
 """
 
@@ -22,7 +20,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,14 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from align.text import Script, speakable
 from media.audio import Sound, read_sound
 from voice._fit_person import Measured, Person, measure
 from voice.archive import Clip, read_archive
-from voice.engines import Synthesizer, Utterance, get_synthesizer
+from voice.engines import get_synthesizer
 from voice.fit import Effort, fit_archive
-from voice.match import plan_match
-from voice.prosody import NEUTRAL, Prosody
 from voice.scores import intelligibility, naturalness
 from voice.similarity import cosine, ge2e, judge
 from voice.voice import Voice, load_voice, stock_voices
@@ -139,35 +134,10 @@ def row(name: str, marks: Measured, seconds: float | None = None) -> None:
     """One line of the table."""
     took = "" if seconds is None else f"{seconds:8.0f}"
     print(
-        f"{name:36} {marks.similarity:6.3f} {marks.ge2e:6.3f} {marks.wer:6.3f} "
+        f"{name:34} {marks.similarity:6.3f} {marks.ge2e:6.3f} {marks.wer:6.3f} "
         f"{marks.dnsmos:6.2f} {took}",
         flush=True,
     )
-
-
-class Matched:
-    """A synthesizer whose lines are laid into the sound of the person's recordings."""
-
-    def __init__(self, engine: Synthesizer, voice: Voice, texts: Sequence[str], files: list[Path]):
-        self.name, self._engine = engine.name, engine
-        said = [engine.speak(speakable(text), voice).sound for text in texts]
-        recorded = [read_sound(file, 24_000) for file in files]
-        ours, theirs = (
-            Sound(np.concatenate([s.samples for s in sounds]), 24_000)
-            for sounds in (said, recorded)
-        )
-        self._plan = plan_match(ours, theirs)
-
-    def speak(self, script: Script, voice: Voice, prosody: Prosody = NEUTRAL) -> Utterance:
-        """The line in their sound."""
-        said = self._engine.speak(script, voice, prosody)
-        return replace(said, sound=self._plan.apply(said.sound))
-
-    def speak_pieces(
-        self, script: Script, voice: Voice, prosody: Prosody = NEUTRAL
-    ) -> Iterator[Utterance]:
-        """All of it as one piece."""
-        yield self.speak(script, voice, prosody)
 
 
 def best_stock(voices: Sequence[Voice], texts: Sequence[str], person: Person) -> None:
@@ -231,15 +201,12 @@ def main() -> None:
         person = replace(listen(read_archive(task.recordings).clips), trained=(), held_out=())
     else:
         person = person_of(voice, listen(archive.clips).band_hz)
-    print(f"\n{task.name:36} {'judge':>6} {'ge2e':>6} {'WER':>6} {'DNSMOS':>6} {'seconds':>8}")
+    print(f"\n{task.name:34} {'judge':>6} {'ge2e':>6} {'WER':>6} {'DNSMOS':>6} {'seconds':>8}")
     row("their own recordings (ceiling)", ceiling(clips, person))
     if not options.no_stock:
         stock = [load_voice(f"stock:{n}") for n in stock_voices()]
         best_stock([*stock, *packs(options.packs)], texts, person)
-    engine = get_synthesizer()
-    row("fitted", measure(voice, texts, person, engine), seconds)
-    beside = Matched(engine, voice, texts, task.recordings)
-    row("the same in their recordings' sound", measure(voice, texts, person, beside))
+    row("fitted", measure(voice, texts, person, get_synthesizer()), seconds)
     print(f"{computed:.0f} s of one processor")
     print("in voice.toml (held out of the same recordings):", voice.scores)
 
