@@ -122,7 +122,8 @@ class Tally:
         if self.keep is None or not self.keep.is_file():
             return
         known = json.loads(self.keep.read_text("utf-8"))
-        self.done, self.wrong, self.skipped = known["done"], known["wrong"], known["skipped"]
+        self.done = known.get("done", {})  # left out of what is published
+        self.wrong, self.skipped = known["wrong"], known["skipped"]
         for name, facts in known["kinds"].items():
             counts = Counter({c: facts[c] for c in COLUMNS})
             wrong = Counter(facts["wrong"])

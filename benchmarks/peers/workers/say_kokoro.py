@@ -31,8 +31,9 @@ def model(config: Path, state: Path) -> KModel:
         numbers = {name: torch.from_numpy(stored[name]) for name in stored.files}
     given = {name: _numbers(name, numbers) for name in made.state_dict()}
     lacking = [n for n, v in given.items() if v is None]
-    # Instance norms have slopes that the checkpoint leaves at 1 and 0.
-    strange = [n for n in lacking if not n.endswith(("norm.weight", "norm.bias"))]
+    # Instance norms have slopes that the checkpoint leaves at 1 and 0; nothing reads the pooler.
+    unread = ("norm.weight", "norm.bias", "pooler.weight", "pooler.bias")
+    strange = [n for n in lacking if not n.endswith(unread)]
     if strange:
         raise SystemExit(f"{len(strange)} tensors are not in {state}, {strange[0]} first")
     made.load_state_dict({n: v for n, v in given.items() if v is not None}, strict=False)
