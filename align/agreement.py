@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from align.text import Script
     from align.timing import Span
 
-__all__ = ["Added", "Agreement", "HeardWord", "compare", "pair_up"]
+__all__ = [
+    "Added",
+    "Agreement",
+    "HeardWord",
+    "compare",
+    "compare_spoken",
+    "heard_words",
+    "key_of",
+    "pair_up",
+]
 
 _CHANGE, _GAP = 1.2, 0.7
 # A row of decisions may look this far to either side of the straight line at least.
@@ -153,7 +162,8 @@ def _backwards(
     return steps[::-1]
 
 
-def _key(word: str) -> str:
+def key_of(word: str) -> str:
+    """A spoken word as words are compared: its letters a-z, if it has any."""
     return re.sub(r"[^a-z]", "", word.lower()) or word
 
 
@@ -167,20 +177,24 @@ def _phones(word: str) -> tuple[str, ...]:
         return ()
 
 
-def _heard_words(words: Sequence[Span]) -> tuple[HeardWord, ...]:
+def heard_words(words: Sequence[Span]) -> tuple[HeardWord, ...]:
     """Spoken words that were heard: "1963" is three of them, all with its time."""
     found: list[HeardWord] = []
     for span in words:
         for piece in normalise(span.label).pieces:
             if piece.kind != "punct":
-                found.append(HeardWord(_key(piece.text), span))
+                found.append(HeardWord(key_of(piece.text), span))
     return tuple(found)
 
 
 def compare(script: Script, words: Sequence[Span]) -> Agreement:
     """Lay the words of `script` over recognised `words` with rough times."""
-    heard = _heard_words(words)
-    own = [_key(w.spoken) for w in script.words]
+    return compare_spoken(script, heard_words(words))
+
+
+def compare_spoken(script: Script, heard: tuple[HeardWord, ...]) -> Agreement:
+    """Lay the words of `script` over spoken words that were heard."""
+    own = [key_of(w.spoken) for w in script.words]
     counterpart = [-1] * len(own)
     unheard: set[int] = set()
     added: list[Added] = []

@@ -1,12 +1,15 @@
 """The speech recogniser (Whisper tiny, English, int8, on the CPU), and what it says.
 
 One model for the whole program. `recognise_piece` writes down up to about 20 s with the
-time of every word; `hear` is the short way for a clip whose words alone are wanted.
+time of every word; `read_along` only tells how well a text fits, in a third of the time; `hear`
+is the short way for a clip whose words alone are wanted.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
@@ -24,10 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LANGUAGE",
+    "LIKELY",
     "Heard",
+    "Reading",
     "Segment",
     "Transcript",
     "hear",
+    "read_along",
     "recognise_piece",
     "segments_of",
 ]
@@ -40,6 +46,17 @@ _INVENTED_LOGPROB = -1.6
 _DOUBTFUL_LOGPROB = -0.6
 _NO_SPEECH = 0.6
 _FEW_WORDS, _LEAST_WORD_S, _LEAST_SURE = 4, 0.06, 0.3
+# After its first window the recogniser goes on at the last word; with less left than this there
+# is nothing but the pause after it.
+_TAIL_S = 0.6
+_TOKEN_S = 0.02
+# Of the 448 places of the decoder, some are for marks.
+_MOST_TOKENS = 420
+_RATE = 16_000
+_MOST_FRAMES, _PAD_FRAMES = 3000, 100
+_PUNCTUATION = re.compile(r"^[^\w']+|[^\w']+$")
+LIKELY = 0.03
+"""A word with a smaller chance is doubtful; see `read_along`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +120,13 @@ def _recogniser() -> tuple[Any, Lock]:
     return model, Lock()
 
 
-def segments_of(samples: NDArray[np.float32], language: str, **settings: Any) -> list[Any]:
-    """The recogniser's own segments of 16 kHz samples, unfiltered; `settings` are its own."""
+def segments_of(
+    samples: NDArray[np.float32], language: str, *, tail_s: float = 0.0, **settings: Any
+) -> list[Any]:
+    """The recogniser's own segments of 16 kHz samples, unfiltered; `settings` are its own.
+
+    It stops where less than `tail_s` seconds are left.
+    """
     model, lock = _recogniser()
     with lock:
         found, _ = model.transcribe(
@@ -115,7 +137,12 @@ def segments_of(samples: NDArray[np.float32], language: str, **settings: Any) ->
             condition_on_previous_text=False,
             **settings,
         )
-        return list(found)
+        kept = []
+        for segment in found:
+            kept.append(segment)
+            if segment.end > len(samples) / _RATE - tail_s:
+                break
+        return kept
 
 
 def recognise_piece(
@@ -128,7 +155,12 @@ def recognise_piece(
     if language != LANGUAGE:
         raise NoSpeechError(f"speech in '{language}' cannot be recognised here; give its text")
     raw = segments_of(
-        samples, language, word_timestamps=True, vad_filter=False, without_timestamps=True
+        samples,
+        language,
+        tail_s=_TAIL_S,
+        word_timestamps=True,
+        vad_filter=False,
+        without_timestamps=True,
     )
     segments: list[Segment] = []
     for s in raw:
@@ -144,6 +176,71 @@ def recognise_piece(
         end = words[-1].end_s if words else end_s
         segments.append(Segment(s.text.strip(), start, end, words, s.avg_logprob, s.no_speech_prob))
     return segments
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a text fits a sound: `least` is the chance (0..1) of its least likely word, and the
+    last word begins at `last_s` seconds and ends at `end_s`.
+    """
+
+    least: float
+    last_s: float
+    end_s: float
+
+
+def read_along(samples: NDArray[np.float32], words: Sequence[str]) -> Reading | None:
+    """How likely the recogniser would write `words` (as written) of 16 kHz samples.
+
+    It is told the words and asked for the chance of each after those before it, in one pass
+    of its decoder. A word that is not said has a chance of 0.0001 or so, and so has the word
+    after one that was said and is not in the text; only what is said after the last word
+    does not show, but its times do. None when the sound is longer than 30 s or the text than
+    the recogniser can hold.
+    """
+    from faster_whisper.audio import pad_or_trim
+    from faster_whisper.tokenizer import Tokenizer
+
+    model, lock = _recogniser()
+    tokens = Tokenizer(
+        model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=LANGUAGE
+    )
+    plain = [_PUNCTUATION.sub("", w) or w for w in words]
+    written = [*(w.replace('"', "") or w for w in words[:-1]), plain[-1]]
+    with lock:
+        mel = model.feature_extractor(samples)
+        if mel.shape[-1] > _MOST_FRAMES:
+            return None
+        # Half a minute of silence after it, as for writing down, costs ten times as much.
+        encoded = model.encode(pad_or_trim(mel, min(_MOST_FRAMES, mel.shape[-1] + _PAD_FRAMES)))
+        best: list[float] = []
+        for variant in (written, [w.lower() for w in plain]):
+            pieces = [tokens.encode(f" {word}") for word in variant]
+            ids = [i for piece in pieces for i in piece]
+            if len(ids) > _MOST_TOKENS:
+                return None
+            (found,) = model.model.align(encoded, tokens.sot_sequence, [ids], mel.shape[-1])
+            chances = _word_chances(found.text_token_probs, pieces)
+            best = [max(a, b) for a, b in zip(best or chances, chances, strict=True)]
+            if min(best) >= LIKELY:
+                break
+    starts = np.array(found.alignments)
+    last = starts[starts[:, 0] >= len(ids) - len(pieces[-1]), 1]
+    end = starts[starts[:, 0] >= len(ids), 1]
+    return Reading(
+        min(best),
+        float(last.min(initial=mel.shape[-1] // 2)) * _TOKEN_S,
+        float(end.min(initial=mel.shape[-1] // 2)) * _TOKEN_S,
+    )
+
+
+def _word_chances(chances: Sequence[float], pieces: Sequence[Sequence[int]]) -> list[float]:
+    """The chance of the least likely token of each word."""
+    ends = np.cumsum([len(piece) for piece in pieces])
+    return [
+        float(min(chances[end - len(piece) : end]))
+        for end, piece in zip(ends.tolist(), pieces, strict=True)
+    ]
 
 
 def _invented(segment: Any) -> bool:

@@ -6,8 +6,9 @@ speech first (silero-vad), cut long sounds in the middles of pauses into pieces 
 20 s, and work through one piece at a time; `align_file` reads large files anew for every
 pass, so memory does not grow with length.
 
-A given text is checked against what the recogniser hears: another text is refused, words
-left out of it or never said are noted (`Timing.notes`) and do not push the others away.
+A given text is checked against what is heard: pieces that surely say it are only read along
+(`align.overhear`), the others recognised. Another text is refused, words left out of it or never
+said are noted (`Timing.notes`) and do not push the others away.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from align.agreement import compare
+from align.agreement import compare_spoken
 from align.assemble import Part, Stretch, assemble, plan
+from align.overhear import overhear
 from align.recognise import LANGUAGE, Segment, Transcript, recognise_piece
 from align.recording import Recording, at_speech_rate, recording
 from align.text import Script, speakable
@@ -33,6 +35,7 @@ from align.vad import (
 from media.errors import AlignError, NoSpeechError, TextError
 
 if TYPE_CHECKING:
+    from align.engines import Aligner
     from media.audio import Sound
 
 __all__ = ["Segment", "Transcript", "align_file", "align_sound", "transcribe"]
@@ -112,25 +115,48 @@ def _transcribe(
 ) -> Transcript:
     segments: list[Segment] = []
     cuts = source.cuts(heard.pieces)
-    for number, ((start, end), sound) in enumerate(zip(heard.pieces, cuts, strict=True)):
-        samples = at_speech_rate(sound).samples
-        found = recognise_piece(samples, language, start, end)
-        segments += [s for s in found if _spoken(s, heard.spans)]
+    for number, (piece, sound) in enumerate(zip(heard.pieces, cuts, strict=True)):
+        segments += _recognised(at_speech_rate(sound), piece, heard, language)
         if progress is not None:
             progress((number + 1) / len(heard.pieces))
     if not segments:
-        raise NoSpeechError(
-            f"no words can be heard in this sound ({heard.duration_s:.1f} s); "
-            "choose a recording of speech, or give its text"
-        )
+        raise _no_words(heard)
     return Transcript(tuple(segments), heard.duration_s, language)
+
+
+def _recognised(
+    sound: Sound, piece: Stretch, heard: _Heard, language: str = LANGUAGE
+) -> list[Segment]:
+    """What is said in one piece, where somebody speaks; `sound` is at 16 kHz."""
+    found = recognise_piece(sound.samples, language, *piece)
+    return [s for s in found if _spoken(s, heard.spans)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """What the text is checked against. See `align.overhear`."""
+
+    heard: _Heard
+
+    def words(self, sound: Sound, piece: Stretch) -> list[Span]:
+        return [w for s in _recognised(sound, piece, self.heard) for w in s.words]
+
+    def speech_end(self, piece: Stretch) -> float:
+        return max(min(b, piece[1]) for a, b in self.heard.spans if a < piece[1] and b > piece[0])
+
+
+def _no_words(heard: _Heard) -> NoSpeechError:
+    return NoSpeechError(
+        f"no words can be heard in this sound ({heard.duration_s:.1f} s); "
+        "choose a recording of speech, or give its text"
+    )
 
 
 def align_sound(
     sound: Sound,
     text: str | None = None,
     *,
-    engine: str | None = None,
+    engine: str | Aligner | None = None,
     lexicon: Mapping[str, str] | None = None,
     check: bool = True,
     progress: _Progress | None = None,
@@ -138,8 +164,8 @@ def align_sound(
     """Words and phones of a recording of any length.
 
     With `text`, the recording is anchored by recognising it and matching the words;
-    without, the recognised text is aligned. `engine` is one of `get_aligner`'s. `check=False`
-    takes a text of at most 20 s at its word, which saves the recogniser's second.
+    without, the recognised text is aligned. `engine` is an aligner, or the name of one of
+    `get_aligner`'s. `check=False` takes a text of at most 20 s at its word, which saves the check.
 
     Raises `TextError` for a text with nothing to speak, `NoSpeechError` when nobody speaks,
     and `AlignError` when the text is not what is said or cannot be said in so little time.
@@ -151,7 +177,7 @@ def align_file(
     path: Path,
     text: str | None = None,
     *,
-    engine: str | None = None,
+    engine: str | Aligner | None = None,
     lexicon: Mapping[str, str] | None = None,
     check: bool = True,
     progress: _Progress | None = None,
@@ -170,7 +196,7 @@ def _unwatched(share: float) -> None:
 def _align(
     given: Sound | Path,
     text: str | None,
-    engine: str | None,
+    engine: str | Aligner | None,
     lexicon: Mapping[str, str] | None,
     check: bool,
     progress: _Progress,
@@ -178,7 +204,8 @@ def _align(
     from align.engines import get_aligner
 
     script = speakable(text, lexicon) if text is not None else None
-    aligner = get_aligner(engine) if engine else get_aligner()
+    if engine is None or isinstance(engine, str):
+        engine = get_aligner(engine) if engine else get_aligner()
     source = recording(given)
     heard = _listen(source)
     progress(_LISTENED)
@@ -192,7 +219,7 @@ def _align(
     timing = assemble(
         source,
         parts,
-        aligner,
+        engine,
         heard.duration_s,
         strict=short,
         progress=lambda share: progress(_RECOGNISED + (1 - _RECOGNISED) * share),
@@ -226,15 +253,15 @@ def _parts(
     def listened(share: float) -> None:
         progress(_LISTENED + (_RECOGNISED - _LISTENED) * share)
 
-    try:
-        transcript = _transcribe(source, heard, progress=listened)
-    except NoSpeechError:
-        if script is None or len(heard.pieces) > 1:
-            raise
-        return [_whole(heard, script)], "no word was recognised, so the text is unchecked"
     if script is None:
-        return _own_scripts(transcript, heard, lexicon), ""
-    agreement = compare(script, transcript.words)
+        return _own_scripts(_transcribe(source, heard, progress=listened), heard, lexicon), ""
+
+    words = overhear(source, heard.pieces, script, _Listener(heard), listened)
+    if not words:
+        if len(heard.pieces) > 1:
+            raise _no_words(heard)
+        return [_whole(heard, script)], "no word was recognised, so the text is unchecked"
+    agreement = compare_spoken(script, words)
     parts = plan(script, agreement, heard.pieces, heard.spans)
     if agreement.share >= _CERTAIN:
         return parts, ""

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from media.errors import AlignError, MediaError, OutputError, WildlineError
+from media.errors import AlignError, MediaError, OutputError, TextError, WildlineError
 from media.time import FrameRate
 
 if TYPE_CHECKING:
+    from align.engines import Aligner
+    from align.text import Script
     from align.timing import Timing
+    from media.audio import Sound
     from studio._jobs import Progress
+    from voice._sidecar import Transcripts
 
 __all__ = ["align"]
 
@@ -34,7 +38,7 @@ class _Wishes:
     """What is wanted for every file alike."""
 
     form: str | None
-    engine: str | None
+    engine: str | Aligner | None
     lexicon: Mapping[str, str]
     check: bool
 
@@ -62,7 +66,12 @@ def align(
     lexicon: Annotated[
         Path | None, typer.Option("--lexicon", help="Pronunciations: a word and its phones a line.")
     ] = None,
-    engine: Annotated[str | None, typer.Option("--engine", help="default, nnet, sphinx.")] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="sphinx (as without it), combined, nnet, synth.")
+    ] = None,
+    voice: Annotated[
+        str | None, typer.Option("--voice", help="Of --engine synth: a voice's folder, stock:NAME.")
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="A picture (.png, .svg); of a folder: png or svg.")
     ] = None,
@@ -85,7 +94,8 @@ def align(
 
     if form is not None:
         extension_of(form)
-    wishes = _Wishes(form, engine, read_lexicon(lexicon) if lexicon else {}, check)
+    aligner = _aligner(engine, voice)
+    wishes = _Wishes(form, aligner, read_lexicon(lexicon) if lexicon else {}, check)
     words = read_text(text_file) if text_file is not None else text
     if speech.is_dir() or speech.suffix.lower() in _TABLE_ENDINGS:
         if words is not None or timing is not None or curves is not None:
@@ -96,6 +106,31 @@ def align(
         _align_folder(speech, out, wishes, plot)
     else:
         _align_one(speech, _target(speech, out, form), words, timing, wishes, plot, curves, rate)
+
+
+def _aligner(engine: str | None, voice: str | None) -> str | Aligner | None:
+    """The engine's name; for "synth" the engine itself, which speaks the words in `voice`."""
+    if engine != "synth":
+        if voice is not None:
+            raise AlignError("--voice goes with --engine synth, the only one that speaks; add that")
+        return engine
+    if voice is None:
+        raise AlignError(
+            "--engine synth compares with the same words in a voice; name a voice's folder or a "
+            "stock voice, as in --voice stock:NAME"
+        )
+    from align.engines.synth import SynthAligner
+    from voice.engines import get_synthesizer
+    from voice.voice import load_voice
+
+    chosen = load_voice(voice)
+    synthesizer = get_synthesizer(chosen.engine)
+
+    def speak(script: Script) -> tuple[Sound, Timing]:
+        said = synthesizer.speak(script, chosen)
+        return said.sound, said.timing
+
+    return SynthAligner(speak)
 
 
 def _target(speech: Path, out: Path | None, form: str | None) -> Path:
@@ -225,7 +260,7 @@ def _align_folder(place: Path, out: Path | None, wishes: _Wishes, plot: Path | N
             progress("recordings", number, len(recordings))
             target = targets[speech]
             try:
-                timing = _timed(speech, texts.of(speech), wishes, progress)
+                timing = _timed(speech, _text_beside(speech, texts), wishes, progress)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 drawn = None if picture is None else target.with_suffix(picture)
                 _write(timing, speech, target, wishes, drawn)
@@ -241,6 +276,23 @@ def _align_folder(place: Path, out: Path | None, wishes: _Wishes, plot: Path | N
     show(f"{len(recordings) - refused} of {len(recordings)} recordings timed")
     if refused:
         raise typer.Exit(2 if refused == len(recordings) else 1)
+
+
+def _text_beside(speech: Path, texts: Transcripts) -> str | None:
+    """What is said in a recording of a folder; None where nothing tells.
+
+    Raises `TextError` for a text beside it with nothing in it, and `MediaError` for one that is
+    no text: to recognise the words instead would hide that.
+    """
+    from studio._sources import read_text
+
+    found = texts.of(speech)
+    for beside in (speech.with_suffix(ending) for ending in (".txt", ".lab")):
+        if found is None and beside.is_file() and not read_text(beside).strip():
+            raise TextError(
+                f"'{beside}' is empty; write into it what '{speech.name}' says, or remove it"
+            )
+    return found
 
 
 def _targets(recordings: Sequence[Path], folder: Path, goal: Path, ending: str) -> dict[Path, Path]:

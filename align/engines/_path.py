@@ -1,8 +1,9 @@
 """The best way through the words: an exact Viterbi search over their pronunciations.
 
 Every word is a choice of phone chains, with an optional pause before each word and after
-the last. One state per phone, a frame of 10 ms at least. The search is complete; a step is a
-handful of array operations, and what it remembers is one bit per frame and state.
+the last. A phone lasts a frame of 10 ms at least, or as many as it is asked to. The search is
+complete; a step is a handful of array operations, and what it remembers is one bit per frame and
+state.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _NUMBER = {phone: number for number, phone in enumerate(PHONES)}
 class Graph:
     """States of a line, left to right.
 
-    `phone` and `word` int64 [states] (word -1 is a pause). `before` int64 [states] points
+    `phone` and `word` int64 [states] (word -1 is a pause); `opens` float32 [states] is 1 where a
+    phone or pause begins and 0 inside a phone. `before` int64 [states] points
     into [states | ends of words | entries of words | nowhere]: what a state follows. `ends`
     int64 [words, variants]: last states of each pronunciation, padded with the number of
     states. `pauses` int64 [words + 1]. `shortest` is the least number of frames.
@@ -40,6 +42,7 @@ class Graph:
 
     phone: Ints
     word: Ints
+    opens: Floats
     before: Ints
     ends: Ints
     pauses: Ints
@@ -59,10 +62,14 @@ class Step:
     stop: int
 
 
-def build_graph(words: Sequence[Sequence[str]]) -> Graph:
-    """`words` are the pronunciations of each word, phones joined by spaces."""
+def build_graph(words: Sequence[Sequence[str]], least: int = 1) -> Graph:
+    """`words` are the pronunciations of each word, phones joined by spaces.
+
+    A phone lasts `least` frames or more.
+    """
     phone: list[int] = []
     word: list[int] = []
+    opens: list[float] = []
     before: list[int] = []
     pauses: list[int] = []
     ends: list[list[int]] = []
@@ -70,16 +77,18 @@ def build_graph(words: Sequence[Sequence[str]]) -> Graph:
     for number, variants in enumerate(words):
         pauses.append(len(phone))
         phone, word, before = [*phone, SILENCE], [*word, -1], [*before, -1]
+        opens.append(1.0)
         ends.append([])
         for variant in variants:
-            chain = [_NUMBER[p] for p in variant.split()]
+            chain = [_NUMBER[p] for p in variant.split() for _ in range(least)]
             first_marks.append((len(phone), number))
             before += [-1, *range(len(phone), len(phone) + len(chain) - 1)]
             phone += chain
             word += [number] * len(chain)
+            opens += ([1.0] + [0.0] * (least - 1)) * (len(chain) // least)
             ends[-1].append(len(phone) - 1)
     pauses.append(len(phone))
-    phone, word, before = [*phone, SILENCE], [*word, -1], [*before, -1]
+    phone, word, before, opens = [*phone, SILENCE], [*word, -1], [*before, -1], [*opens, 1.0]
     states, count = len(phone), len(words)
     for at, number in first_marks:
         before[at] = states + count + number
@@ -88,12 +97,13 @@ def build_graph(words: Sequence[Sequence[str]]) -> Graph:
         before[at] = states + number - 1 if number else states + 2 * count
     widest = max(len(e) for e in ends)
     padded = [e + [states] * (widest - len(e)) for e in ends]
-    shortest = sum(min(len(v.split()) for v in variants) for variants in words)
+    shortest = least * sum(min(len(v.split()) for v in variants) for variants in words)
+    marks = np.array(opens, np.float32)
 
     def ints(numbers: object) -> Ints:
         return np.array(numbers, np.int64)
 
-    return Graph(ints(phone), ints(word), ints(before), ints(padded), ints(pauses), shortest)
+    return Graph(ints(phone), ints(word), marks, ints(before), ints(padded), ints(pauses), shortest)
 
 
 def best_path(
@@ -102,15 +112,19 @@ def best_path(
     boundary: Floats,
     pause_cost: float,
     leash: Floats | None = None,
+    *,
+    whole: bool = True,
 ) -> tuple[list[Step], float] | None:
     """The best way and its mean score per frame, or None when the sound is too short.
+
+    Unless `whole`, the sound may end after any of the words: the best number of them is taken.
 
     `scores` float32 [n, 40] are log scores of the classes, `boundary` float32 [n] the log
     odds that a boundary lies where frame t begins; changing state at t earns them. `leash`
     float32 [n, words + 1] is what each word costs in each frame (the last column, pauses).
     """
     frames, states, words = len(scores), len(graph), len(graph.ends)
-    if frames < graph.shortest:
+    if whole and frames < graph.shortest:
         return None
     moved = np.zeros((frames, -(-states // 8)), np.uint8)
     from_pause = np.zeros((frames, -(-words // 8)), np.uint8)
@@ -132,7 +146,7 @@ def best_path(
         np.maximum(entry[1:], ended[:-1], out=entry[1:])
         table[:states], table[states:-1] = reach[:-1], np.concatenate([ended, entry])
         came = table[graph.before]
-        came += boundary[t]
+        came += boundary[t] * graph.opens
         came -= cost
         stay = reach[:-1]
         moves = came > stay
@@ -142,7 +156,8 @@ def best_path(
         reach[:-1] = np.where(moves, came, stay) + scores[t][graph.phone]
         if leash is not None:
             reach[:-1] -= leash[t][graph.word]
-    last = max((*graph.ends[-1], graph.pauses[-1]), key=lambda s: float(reach[s]))
+    goals = [*graph.ends[-1], graph.pauses[-1]] if whole else [*graph.ends.flat, *graph.pauses[1:]]
+    last = max(goals, key=lambda s: float(reach[s]))
     if reach[last] <= 0.5 * _NEVER:
         return None
     return _traced(graph, last, moved, from_pause, chosen), float(reach[last]) / frames
@@ -166,9 +181,12 @@ def _traced(
     for t in range(len(moved) - 1, 0, -1):
         if not _bit(moved[t], state):
             continue
+        source = int(graph.before[state])
+        if not graph.opens[state]:
+            state = source
+            continue
         steps.append(Step(int(graph.word[state]), int(graph.phone[state]), t, stop))
         stop = t
-        source = int(graph.before[state])
         if source >= states + words:
             number = source - states - words
             if _bit(from_pause[t], number):

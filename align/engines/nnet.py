@@ -13,7 +13,7 @@ loud parts, with a confidence of at most 0.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from align.engines._network import PHONES, SILENCE, Network, load_network
 from align.engines._path import Step, best_path, build_graph
 from align.engines._pronunciations import pronunciations
 from align.engines.sphinx import check_fits
+from align.refine import HOP_S, loudness, phrase_start, speech_level
 from align.timing import Span, Timing
 
 if TYPE_CHECKING:
@@ -38,15 +39,18 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["Heard", "NnetAligner", "Placed", "hear", "joined", "place"]
+__all__ = ["Heard", "NnetAligner", "Placed", "divided", "hear", "joined", "place"]
 
 # Below this a pause between words is the slack of the grid: its neighbours share it.
 _LEAST_PAUSE_S = 0.03
 _LEAST_PHONE_S = 0.005
+_LEAST_FRAMES = 1
 # For each second that a word leaves its guide it costs so much log score a
 # frame, up to a limit, so that a guide that is quite wrong can be overruled.
 _LEASH_COST, _LEASH_LIMIT = 60.0, 3.0
 _REACH_S, _SPREAD_S = 0.025, 0.015
+# Phrases' ends are looked for so near, in sounds that rise so far over their noise.
+_AROUND_S, _CLEAN_DB = 0.05, 30.0
 # Stops keep the silence of their closure.
 _STOPS = frozenset("PTKBDG") | {"CH", "JH"}
 _LOGIT_LIMIT = 5.0
@@ -93,6 +97,29 @@ def place(
     `guide` is where another aligner puts each word, in seconds: to leave it costs more the
     farther it leads. None when there are more phones than frames.
     """
+    steps = divided(heard, words, network, guide)
+    if steps is None:
+        return None
+    edges = _sharpened([s.start for s in steps] + [steps[-1].stop], heard.boundaries)
+    return [
+        Placed(s.word, PHONES[s.phone], a, b, _score(heard, s))
+        for s, (a, b) in zip(steps, pairwise(edges), strict=True)
+        if s.phone != SILENCE
+    ]
+
+
+def divided(
+    heard: Heard,
+    words: Sequence[Sequence[str]],
+    network: Network,
+    guide: Sequence[tuple[float, float]] | None = None,
+    *,
+    whole: bool = True,
+) -> list[Step] | None:
+    """The best way through `words` and their pauses, in frames; see `place`.
+
+    Unless `whole`, as many of the words, from the first on, as the sound has.
+    """
     tuning = network.tuning
     scores = heard.posteriors - tuning.prior * network.weights["log_prior"]
     fine = np.clip(heard.boundaries, -_LOGIT_LIMIT, _LOGIT_LIMIT)
@@ -100,16 +127,9 @@ def place(
     edge = np.zeros(len(scores), np.float32)
     edge[1:] = np.maximum(fine[1:-1:2], fine[2::2])
     leash = None if guide is None else _leash(guide, len(scores))
-    found = best_path(build_graph(words), scores, tuning.boundary * edge, tuning.pause, leash)
-    if found is None:
-        return None
-    steps = found[0]
-    edges = _sharpened([s.start for s in steps] + [steps[-1].stop], heard.boundaries)
-    return [
-        Placed(s.word, PHONES[s.phone], a, b, _score(heard, s))
-        for s, (a, b) in zip(steps, pairwise(edges), strict=True)
-        if s.phone != SILENCE
-    ]
+    graph, odds = build_graph(words, _LEAST_FRAMES), tuning.boundary * edge
+    found = best_path(graph, scores, odds, tuning.pause, leash, whole=whole)
+    return None if found is None else found[0]
 
 
 def _leash(guide: Sequence[tuple[float, float]], frames: int) -> Floats:
@@ -191,6 +211,34 @@ def _timing(script: Script, phones: list[Placed], duration_s: float, network: Ne
     return Timing(tuple(words), tuple(spans), duration_s, engine="nnet")
 
 
+def _settled(sound: Sound, phones: list[Placed]) -> list[Placed]:
+    """Phrases begun and ended where the sound does, as far as it can be seen over the noise.
+
+    The network has learnt phrases' ends from durations, which hardly know them. A stop that opens
+    a phrase gets the closure before its burst, for the lips are shut by then; the last phone
+    before a pause rings on for up to 50 ms.
+    """
+    levels = loudness(sound)
+    floor, top = np.percentile(levels, (5, 97))
+    if top - floor < _CLEAN_DB:
+        return phones
+    loud = levels > speech_level(levels)
+    settled = list(phones)
+    for i, phone in enumerate(phones):
+        before = phones[i - 1].end_s if i else 0.0
+        after = phones[i + 1].start_s if i + 1 < len(phones) else float(sound.duration_s)
+        start, end = phone.start_s, phone.end_s
+        if phone.phone in _STOPS and (i == 0 or start - before > _LEAST_PAUSE_S):
+            start = phrase_start(loud, max(before, start - _AROUND_S), end, phone.phone)
+        if i + 1 == len(phones) or after - end > _LEAST_PAUSE_S:
+            first, last = (round(t / HOP_S) for t in (end, min(after, end + _AROUND_S)))
+            ringing = np.flatnonzero(loud[first:last])
+            end = max(end, (first + ringing[-1] + 1) * HOP_S) if len(ringing) else end
+        if end - start > _LEAST_PHONE_S:
+            settled[i] = replace(phone, start_s=start, end_s=end)
+    return settled
+
+
 class NnetAligner:
     """The learned aligner. `weights` is a file of the training command's; None, the shipped one."""
 
@@ -220,4 +268,4 @@ class NnetAligner:
             from align.spread import spread
 
             return spread(sound, script)
-        return _timing(script, phones, duration, network)
+        return _timing(script, _settled(sound, phones), duration, network)

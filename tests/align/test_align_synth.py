@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from align_line import Line
 
 from align.engines.combined import DOUBTFUL, CombinedAligner, compared
 from align.engines.synth import SynthAligner, laid_on
+from align.formats import read_timing
 from align.spread import spread
 from align.text import Script
 from align.timing import Span, Timing
+from align.transcription import align_file
 from media.audio import Sound
 from media.errors import AlignError
 
@@ -50,6 +53,27 @@ def test_a_known_performance_times_another(line: Line) -> None:
     assert np.mean(off) < 25
     assert found.engine == "synth"
     assert np.mean([w.confidence for w in found.words]) > 0.45
+
+
+def test_a_voice_times_a_real_recording(data_dir: Path) -> None:
+    from voice.engines.kokoro import KokoroSynthesizer
+    from voice.voice import load_voice, stock_voices
+
+    voice, engine = load_voice(f"stock:{stock_voices()[0]}"), KokoroSynthesizer(threads=1)
+
+    def speak(script: Script) -> tuple[Sound, Timing]:
+        said = engine.speak(script, voice)
+        return said.sound, said.timing
+
+    folder = data_dir / "speech" / "praatio"
+    known = read_timing(folder / "mary.TextGrid")
+    text = " ".join(w.label for w in known.words)
+    found = align_file(folder / "mary.wav", text, engine=SynthAligner(speak))
+    assert [w.label for w in found.words] == [w.label for w in known.words]
+    assert found.engine == "synth"
+    off = np.abs(starts(found) - starts(known))
+    assert np.max(off) < 0.12
+    assert np.mean(off) < 0.06
 
 
 def test_other_words_are_not_believed(line: Line) -> None:

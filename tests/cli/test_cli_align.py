@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,10 @@ def test_one_recording_with_all_that_can_be_asked_for(
 def test_a_folder_goes_on_after_bad_files(wildline: Wildline, speech: Path, tmp_path: Path) -> None:
     folder = tmp_path / "takes"
     (folder / "day two").mkdir(parents=True)
+    for name in ("untold", "unread"):
+        shutil.copy(speech, folder / f"{name}.wav")
+    (folder / "untold.txt").write_text(" \n")
+    (folder / "unread.txt").write_bytes(b"\xff\xfe\x00")
     speech.rename(folder / "day two" / "good.wav")
     (folder / "day two" / "good.txt").write_text(LINE)
     write_wav(folder / "tone.wav", tone(2))
@@ -73,11 +78,12 @@ def test_a_folder_goes_on_after_bad_files(wildline: Wildline, speech: Path, tmp_
     done = wildline("align", folder, "-o", "timings", "--format", "srt")
     assert done.returncode == 1
     errors = done.stderr.strip().splitlines()
-    assert len(errors) == 3
+    assert len(errors) == 5
     assert all(line.startswith("error: ") for line in errors)
-    for name, line in zip(("broken.wav", "nan.wav", "tone.wav"), errors, strict=True):
+    bad = ("broken.wav", "nan.wav", "tone.wav", "unread.txt", "untold.txt")
+    for name, line in zip(bad, errors, strict=True):
         assert name in line
-    assert "1 of 4 recordings timed" in done.stdout
+    assert "1 of 6 recordings timed" in done.stdout
     assert (tmp_path / "timings" / "day two" / "good.srt").is_file()
     assert sorted(p.name for p in (tmp_path / "timings").rglob("*.*")) == ["good.srt"]
 
@@ -107,6 +113,25 @@ def test_bad_calls(refused: Refused, wildline: Wildline, speech: Path, tmp_path:
     assert "put each text beside" in refused("align", "empty", "--text", "Hello.")
     (tmp_path / "torn.TextGrid").write_text('File type = "ooTextFile"\nObject class = "TextGrid"\n')
     assert "torn.TextGrid" in refused("align", speech, "--timing", "torn.TextGrid", "-o", "x.json")
+
+
+def test_a_voice_times_a_recording(
+    wildline: Wildline, refused: Refused, speech: Path, tmp_path: Path
+) -> None:
+    from voice.voice import stock_voices
+
+    voice = f"stock:{stock_voices()[3]}"
+    options = ("--engine", "synth", "--text", LINE, "-o", "line.json")
+    done = wildline("align", speech, *options, "--voice", voice)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "9 words" in done.stdout
+    assert "(synth)" in done.stdout
+    own = {w.label: w.start_s for w in align_file(speech, LINE).words}
+    found = read_timing(tmp_path / "line.json").words
+    assert np.median([abs(own[w.label] - w.start_s) for w in found]) < 0.05
+    assert "--voice stock:NAME" in refused("align", speech, *options)
+    assert "--voice goes with" in refused("align", speech, "--voice", voice)
+    assert "no voice in 'nobody'" in refused("align", speech, *options, "--voice", "nobody")
 
 
 def _with_lexicon(refused: Refused, speech: Path, tmp_path: Path) -> str:
