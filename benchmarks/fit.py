@@ -5,9 +5,10 @@
     python benchmarks/fit.py ... --wear telephone|noise --seconds 20
 
 RECORDINGS are fitted; TEST are recordings of the same person that the fit never sees, and
-whose words are then spoken. Every row is measured on those words: `judge` and `ge2e` are
-cosines to the person's centroids (the judge takes part in no loss), WER by Whisper tiny,
-DNSMOS overall. `--wear` fits to the same recordings through a telephone (300-3400 Hz at 8 kHz) or
+whose words are then spoken (and other sentences, where there are fewer than six). Every row is
+measured on those words: `judge` and `ge2e` are cosines to the person's centroids (the judge
+takes part in no loss), WER by Whisper tiny, DNSMOS overall. `--wear` fits to the same
+recordings through a telephone (300-3400 Hz at 8 kHz) or
 with pink noise 10 dB below the speech, and still compares with the clean person; `--seconds`
 fits to the first so many seconds. `--packs` adds a folder of Kokoro packs (*.bin) to the stock
 voices among which the best is sought, so that the row to beat is the best there is.
@@ -30,9 +31,10 @@ import numpy as np
 
 from media.audio import Sound, read_sound
 from voice._fit_person import Measured, Person, measure
-from voice.archive import Clip, read_archive
+from voice._sidecar import Transcripts
+from voice.archive import Clip, _read_file, read_archive
 from voice.engines import get_synthesizer
-from voice.fit import Effort, fit_archive
+from voice.fit import _SPARE_TEXTS, Effort, fit_archive
 from voice.scores import intelligibility, naturalness
 from voice.similarity import cosine, ge2e, judge
 from voice.voice import Voice, load_voice, stock_voices
@@ -93,6 +95,12 @@ def worn(files: Sequence[Path], folder: Path, wear: str, seconds: float | None) 
         write_wav(target, Sound(samples.astype(np.float32), sound.rate))
         made.append(target)
     return made
+
+
+def test_clips(files: Sequence[Path]) -> list[Clip]:
+    """The clips of the test recordings, however little they hold."""
+    tell = Transcripts()
+    return [clip for file in files for clip in _read_file(file, "en", None, tell)[0]]
 
 
 def packs(folder: Path | None) -> list[Voice]:
@@ -195,8 +203,8 @@ def main() -> None:
     seconds = time.perf_counter() - begin
     computed = time.process_time() - computed
     print(file=sys.stderr)
-    clips = read_archive(task.test).clips if task.test else ()
-    texts = [c.text for c in clips][:SENTENCES]
+    clips = test_clips(task.test)
+    texts = [*(c.text for c in clips), *_SPARE_TEXTS][:SENTENCES]
     if changed:  # the clean person, as heard through nothing
         person = replace(listen(read_archive(task.recordings).clips), trained=(), held_out=())
     else:
