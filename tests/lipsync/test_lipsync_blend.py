@@ -185,3 +185,23 @@ def test_displacement_reaches_its_points_and_fades_away() -> None:
     np.testing.assert_allclose(field[100, 60], shifts[0], atol=0.35)
     np.testing.assert_allclose(field[100, 190], shifts[1], atol=0.45)
     assert np.abs(field[220]).max() < 0.01
+
+
+def test_a_crop_that_is_reduced_again_keeps_its_sharpness() -> None:
+    import cv2
+
+    points = landmarks(scale=0.8)  # the crop is enlarged, and reduced again by the paste
+    fine = cv2.GaussianBlur(
+        np.random.default_rng(3).normal(128, 60, (300, 320, 3)).astype(np.float32), (0, 0), 0.9
+    )
+    frame = np.clip(fine, 0, 255).astype(np.uint8)
+    transform = crop_transform(points)
+    assert np.hypot(*transform[0, :2]) > 1.5
+    out = Paster(grain=False).paste(frame, patch_of(frame, points), points, transform)
+    x, y = points[list(OUTER_LIPS), :2].mean(0).astype(int)
+    lips = slice(y - 8, y + 8), slice(x - 12, x + 12)
+    sharp = [
+        float((cv2.Laplacian(p[lips].astype(np.float32), cv2.CV_32F) ** 2).mean()) ** 0.5
+        for p in (out, frame)
+    ]
+    assert 0.93 < sharp[0] / sharp[1] < 1.05
