@@ -344,5 +344,5 @@ def _append_mark(mark: str, kokoro: list[str], owner: list[int]) -> None:
 def _nothing(text: str, dropped: tuple[str, ...]) -> str:
     if not text.strip():
         return "there is nothing to speak: the text is empty; write at least one word"
-    shown = "".join(dropped)[:20] or text.strip()[:20]
+    shown = " ".join(dropped)[:20].strip() or text.strip()[:20]
     return f"there is nothing to speak in '{shown}'; write at least one English word or number"

@@ -53,13 +53,6 @@ def telephone(samples: np.ndarray, rate: int) -> np.ndarray:
     return sosfiltfilt(band, samples).astype(np.float32)
 
 
-def without_treble(samples: np.ndarray, rate: int, top: float) -> np.ndarray:
-    """Nothing at all above `top` Hz, as after sampling at twice that."""
-    spectrum = np.fft.rfft(samples)
-    spectrum[round(top * len(samples) / rate) :] = 0.0
-    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
-
-
 def tilted(samples: np.ndarray, amount: float) -> np.ndarray:
     """Treble raised (amount > 0) or lowered (< 0) by a one-pole shelf; |amount| < 0.9."""
     return lfilter([1.0, -amount], [1.0], samples).astype(np.float32)
@@ -134,8 +127,6 @@ def worn(
         out = with_noise(out, rng.uniform(5, 30), noise)
     if rng.random() < odds.telephone:
         out = telephone(out, RATE)
-        if rng.random() < 0.5:
-            out = without_treble(out, RATE, 4000)
     elif rng.random() < odds.low_pass:
         edge = rng.uniform(2500, 7000)
         out = sosfilt(butter(4, edge, fs=RATE, output="sos"), out).astype(np.float32)

@@ -44,13 +44,15 @@ __all__ = ["Heard", "NnetAligner", "Placed", "divided", "hear", "joined", "place
 # Below this a pause between words is the slack of the grid: its neighbours share it.
 _LEAST_PAUSE_S = 0.03
 _LEAST_PHONE_S = 0.005
-_LEAST_FRAMES = 1
+# Found on all sets alike: fewer frames let phones vanish in noise and rooms, more cut speech short.
+_LEAST_FRAMES = 2
 # For each second that a word leaves its guide it costs so much log score a
 # frame, up to a limit, so that a guide that is quite wrong can be overruled.
 _LEASH_COST, _LEASH_LIMIT = 60.0, 3.0
 _REACH_S, _SPREAD_S = 0.025, 0.015
-# Phrases' ends are looked for so near, in sounds that rise so far over their noise.
-_AROUND_S, _CLEAN_DB = 0.05, 30.0
+# A burst is looked for so near, and so is the end of what rings on; in sounds that rise so far
+# over their noise.
+_BURST_S, _RINGING_S, _CLEAN_DB = 0.05, 0.025, 30.0
 # Stops keep the silence of their closure.
 _STOPS = frozenset("PTKBDG") | {"CH", "JH"}
 _LOGIT_LIMIT = 5.0
@@ -216,7 +218,7 @@ def _settled(sound: Sound, phones: list[Placed]) -> list[Placed]:
 
     The network has learnt phrases' ends from durations, which hardly know them. A stop that opens
     a phrase gets the closure before its burst, for the lips are shut by then; the last phone
-    before a pause rings on for up to 50 ms.
+    before a pause rings on for up to 25 ms.
     """
     levels = loudness(sound)
     floor, top = np.percentile(levels, (5, 97))
@@ -229,9 +231,9 @@ def _settled(sound: Sound, phones: list[Placed]) -> list[Placed]:
         after = phones[i + 1].start_s if i + 1 < len(phones) else float(sound.duration_s)
         start, end = phone.start_s, phone.end_s
         if phone.phone in _STOPS and (i == 0 or start - before > _LEAST_PAUSE_S):
-            start = phrase_start(loud, max(before, start - _AROUND_S), end, phone.phone)
+            start = phrase_start(loud, max(before, start - _BURST_S), end, phone.phone)
         if i + 1 == len(phones) or after - end > _LEAST_PAUSE_S:
-            first, last = (round(t / HOP_S) for t in (end, min(after, end + _AROUND_S)))
+            first, last = (round(t / HOP_S) for t in (end, min(after, end + _RINGING_S)))
             ringing = np.flatnonzero(loud[first:last])
             end = max(end, (first + ringing[-1] + 1) * HOP_S) if len(ringing) else end
         if end - start > _LEAST_PHONE_S:

@@ -192,3 +192,26 @@ def test_boundaries_are_found_between_the_frames() -> None:
     assert [p.phone for p in phones] == ["S", "IY"]
     assert [found[0][0], found[0][1], found[1][1]] == pytest.approx(edges, abs=0.0015)
     assert found[1][0] == found[0][1]
+
+
+def test_phones_last_as_long_as_they_must() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.normal(-3, 2, (40, 40)).astype(np.float32)
+    edge = rng.normal(0, 1, 40).astype(np.float32)
+    words = [["K AE T", "K T"], ["S IY"], ["DH AH"]]
+    for least in (1, 2, 3):
+        found = best_path(build_graph(words, least), scores, edge, 1.0)
+        assert found is not None
+        steps = found[0]
+        assert [s.start for s in steps[1:]] == [s.stop for s in steps[:-1]]
+        assert (steps[0].start, steps[-1].stop) == (0, 40)
+        said = [s for s in steps if s.word >= 0]
+        assert min(s.stop - s.start for s in said) >= least
+        own = [" ".join(PHONES[s.phone] for s in said if s.word == w) for w in range(3)]
+        assert all(text in variants for text, variants in zip(own, words, strict=True))
+        # The score is that of the steps: boundaries count between phones, not inside them.
+        frames = sum(float(scores[s.start : s.stop, s.phone].sum()) for s in steps)
+        edges = sum(float(edge[s.start]) for s in steps[1:])
+        pauses = sum(s.word < 0 for s in steps[1:])
+        assert found[1] * 40 == pytest.approx(frames + edges - pauses, abs=0.01)
+    assert best_path(build_graph(words, 3), scores[:17], edge[:17], 1.0) is None
