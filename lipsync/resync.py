@@ -18,11 +18,10 @@ exactly as many frames out as in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -32,15 +31,10 @@ from lipsync.engines import BankSource, MouthRenderer, Progress, RenderJob, get_
 from lipsync.track import FaceTrack
 from lipsync.writing import Deliver, Written, write
 from media.errors import (
-    AlignError,
     ArchiveError,
     MediaError,
     NoFaceError,
-    NoSoundError,
-    NoSpeechError,
     OutputError,
-    TextError,
-    WildlineError,
 )
 
 if TYPE_CHECKING:
@@ -59,8 +53,6 @@ __all__ = [
     "followed",
     "resync",
 ]
-
-_HEARD_RATE = 16_000  # Hz; all that words and lip motion are heard at
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,35 +254,12 @@ def _source(
     path: Path, track: FaceTrack, cache: Path, progress: Progress | None = None
 ) -> BankSource:
     """Footage with its own sound aligned; silent or wordless footage gives its lips alone."""
-    from media.audio import read_sound
+    from lipsync.listening import own_speech
 
-    try:
-        sound = read_sound(path, _HEARD_RATE)
-    except NoSoundError:
-        return BankSource(path, track)
     if progress is not None:
         progress("listening to the footage", 0, None)
-    return BankSource(path, track, _own_words(sound, track.sha256, cache), sound)
-
-
-def _own_words(sound: Sound, sha256: str, cache: Path) -> Timing | None:
-    """The timing of footage's own `sound`, kept in `cache`; None where no words are heard."""
-    from align.formats import read_timing, write_timing
-
-    kept = _words_file(cache, sha256)
-    if sha256 and kept.is_file():
-        try:
-            return read_timing(kept)
-        except (AlignError, MediaError):
-            kept.unlink(missing_ok=True)
-    try:
-        timing = _timing_of(sound, None)
-    except (NoSpeechError, AlignError, TextError):
-        return None
-    if sha256:
-        cache.mkdir(parents=True, exist_ok=True)
-        write_timing(timing, kept)
-    return timing
+    sound, words = own_speech(path, track.sha256, cache)
+    return BankSource(path, track, words, sound)
 
 
 def followed(
@@ -307,30 +276,12 @@ def followed(
     `listen` is for footage that lends its mouths. Raises what `track_faces` raises.
     """
     from lipsync.faces import track_faces
+    from lipsync.listening import listening
 
-    listening = Thread(target=_listen, args=(footage, cache), name="listening", daemon=True)
-    if listen:
-        listening.start()
-    track = track_faces(footage, at=at, face=face, progress=progress, cache=cache)
-    if listen:
-        listening.join()
+    with listening(footage, cache, progress) if listen else nullcontext():
+        track = track_faces(footage, at=at, face=face, progress=progress, cache=cache)
     _give_back()  # what was held of every frame apart
     return track
-
-
-def _listen(footage: Path, cache: Path) -> None:
-    """Align the footage's own words for whoever asks for them later; troubles are told then."""
-    from media.audio import read_sound
-    from media.files import sha256_of
-
-    with suppress(WildlineError):
-        sha256 = sha256_of(footage)
-        if not _words_file(cache, sha256).is_file():
-            _own_words(read_sound(footage, _HEARD_RATE), sha256, cache)
-
-
-def _words_file(cache: Path, sha256: str) -> Path:
-    return cache / f"timing-1-{sha256[:24]}.json"
 
 
 def _wanted(

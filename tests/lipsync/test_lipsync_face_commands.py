@@ -13,6 +13,7 @@ import pytest
 from lipsync_film import film, talking_marks, track_of
 from lipsync_talk import talk, voice
 
+import align.transcription
 import lipsync.faces
 import lipsync.resync
 import lipsync.training
@@ -70,7 +71,7 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Track and words of the film are known; what is tested comes after."""
     monkeypatch.setattr(lipsync.faces, "track_faces", lambda *_a, **_k: track_of(MARKS))
-    monkeypatch.setattr(lipsync.resync, "_timing_of", lambda *_a: SAID)
+    monkeypatch.setattr(align.transcription, "align_sound", lambda *_a, **_k: SAID)
     monkeypatch.setenv("WILDLINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("WILDLINE_DEVICE", "cpu")
 
