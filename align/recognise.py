@@ -48,7 +48,7 @@ _NO_SPEECH = 0.6
 _FEW_WORDS, _LEAST_WORD_S, _LEAST_SURE = 4, 0.06, 0.3
 # After its first window the recogniser goes on at the last word; with less left than this there
 # is nothing but the pause after it.
-_TAIL_S = 0.6
+_TAIL_S = 0.45
 _TOKEN_S = 0.02
 # Of the 448 places of the decoder, some are for marks.
 _MOST_TOKENS = 420
