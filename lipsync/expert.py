@@ -159,7 +159,8 @@ def _tested(expert: SyncExpert, example: MotionExample, first: int) -> ExpertTes
     if not errors:
         return None
     right = float(np.mean(np.array(errors) <= _RIGHT_MS))
-    return ExpertTest(len(stretches), right, float(np.mean(errors)))
+    seen = len(errors) // len(_SHIFTS_S)  # in the others the face is turned away
+    return ExpertTest(seen, right, float(np.mean(errors)))
 
 
 def _stretches(example: MotionExample, first: int) -> Iterator[slice]:

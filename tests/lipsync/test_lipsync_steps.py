@@ -46,17 +46,27 @@ def test_few_clips_and_silent_ones_stay(clips: list[MotionExample]) -> None:
     assert in_step(hidden) == hidden
 
 
+def test_clips_that_tell_no_lead_stay_where_they_are(clips: list[MotionExample]) -> None:
+    late = [in_sync(clip, -0.04) if n < 7 else clip for n, clip in enumerate(clips)]
+    late[7:] = [replace(c, shapes=c.shapes[:8]) for c in late[7:]]  # too short to tell
+    moved = in_step(late)
+    assert [m.timing for m in moved[7:]] == [c.timing for c in late[7:]]
+    assert any(m.timing != c.timing for m, c in zip(moved[:7], late[:7], strict=True))
+
+
 def test_a_lead_is_bounded_and_nothing_where_it_cannot_be_told(
     clips: list[MotionExample],
 ) -> None:
     model = MotionModel.fit(in_step(clips))
     own = example(5, R25, seed=30)
     assert own_lead(model, in_sync(own, -0.05)) == pytest.approx(0.05, abs=0.015)
-    assert abs(own_lead(model, in_sync(own, -0.15))) <= MOST_S
+    far = own_lead(model, in_sync(own, -0.15))
+    assert far is not None
+    assert abs(far) <= MOST_S
     other = replace(own, shapes=example(5, R25, seed=31).shapes)  # lips of other words
-    assert own_lead(model, other) == 0.0
-    assert own_lead(model, replace(own, sound=None)) == 0.0
-    assert own_lead(model, replace(own, shapes=own.shapes[:8])) == 0.0
+    assert own_lead(model, other) is None
+    assert own_lead(model, replace(own, sound=None)) is None
+    assert own_lead(model, replace(own, shapes=own.shapes[:8])) is None
 
 
 def test_the_best_shift_is_found_between_frames() -> None:
