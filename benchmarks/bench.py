@@ -50,14 +50,15 @@ def align(result: Result, scratch: Path, given: argparse.Namespace) -> None:
     from media.files import user_cache_dir
 
     keep = user_cache_dir() / "peers" / "lines"
-    alignment.run(result, scratch, data=given.data, wears=given.wears, keep=keep)
+    how = {"data": given.data, "wears": given.wears, "keep": keep, "every": given.every}
+    alignment.run(result, scratch, **how)
 
 
 def lips(result: Result, scratch: Path, given: argparse.Namespace) -> None:
     """Lips."""
     from benchmarks.peers import lips as part
 
-    part.run(result, scratch, footage=given.footage, s3fd=given.s3fd)
+    part.run(result, scratch, footage=given.footage, s3fd=given.s3fd, seconds=given.seconds)
 
 
 def batch(result: Result, scratch: Path, given: argparse.Namespace) -> None:
@@ -125,7 +126,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=os.environ.get("WILDLINE_DATA"))
     parser.add_argument("--runs", type=int, default=3, help="say: of every line")
     parser.add_argument("--wears", nargs="+", default=["clean", "noise 10 dB"], help="align")
+    parser.add_argument("--every", type=int, default=1, help="align: of the lines, one in this")
     parser.add_argument("--footage", type=Path, help="lips, scaling: instead of samples/")
+    parser.add_argument("--seconds", type=float, default=0, help="lips: of samples/, not all")
     parser.add_argument("--s3fd", type=int, default=4, help="lips: frames of that detector")
     parser.add_argument("--cues", type=int, nargs="+", default=[1, 10, 100, 1000], help="batch")
     parser.add_argument("--real-cues", type=int, nargs="*", default=[1, 10], help="batch")

@@ -80,11 +80,17 @@ class Found:
 
 
 def run(
-    result: Result, scratch: Path, *, data: Path | None, wears: Sequence[str], keep: Path
+    result: Result,
+    scratch: Path,
+    *,
+    data: Path | None,
+    wears: Sequence[str],
+    keep: Path,
+    every: int = 1,
 ) -> None:
     """Fill `result`."""
     keep.mkdir(parents=True, exist_ok=True)
-    for name, cases in sets(data, keep):
+    for name, cases in sets(data, keep, every):
         for wear in wears:
             folder = scratch / f"{name}-{wears.index(wear)}"
             folder.mkdir()
@@ -93,9 +99,9 @@ def run(
     result.notes += NOTES
 
 
-def sets(data: Path | None, keep: Path) -> Iterator[tuple[str, list[measured.Case]]]:
+def sets(data: Path | None, keep: Path, every: int) -> Iterator[tuple[str, list[measured.Case]]]:
     """Names and cases."""
-    yield "synthesised", list(measured.synthesised(keep))
+    yield "synthesised", list(measured.synthesised(keep))[::every]
     if data is not None and (data / "speech" / "praatio").is_dir():
         yield "by hand", list(measured.hand_labelled(data))
 

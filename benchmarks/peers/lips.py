@@ -12,7 +12,7 @@ from benchmarks.long import LINE
 from benchmarks.long import run as command
 from benchmarks.peers.environments import HERE, ROOT
 from benchmarks.peers.tables import Result, ratio
-from benchmarks.voice import PARAGRAPH
+from benchmarks.voice import LINES, PARAGRAPH
 
 COLUMNS = {
     "who": "",
@@ -38,18 +38,20 @@ _CONSENT = ("--person", "Mara Voss", "--project", "bench", "--description", "a m
 _DAYS = ("--signed", "2026-01-01", "--start", "2026-01-01", "--expiry", "2099-12-31")
 
 
-def run(result: Result, scratch: Path, *, footage: Path | None, s3fd: int) -> None:
+def run(result: Result, scratch: Path, *, footage: Path | None, s3fd: int, seconds: float) -> None:
     """Fill `result`."""
     wildline = str(Path(sys.executable).with_name("wildline"))
     own = footage is None
     scene = footage or ROOT / "samples" / "presenter.mp4"
+    if own and seconds:
+        scene = shortened(scene, seconds, scratch / "scene.mp4")
     line, consent = scratch / "line.wav", scratch / "consent.toml"
     environment = {**os.environ, "WILDLINE_HOME": str(scratch / "home")}
     paper = scratch / "release.txt"
     paper.write_text("A measurement.", "utf-8")
     new = [wildline, "consent", "new", "-o", str(consent), "--use", "face-alter"]
     command([*new, *_CONSENT, *_DAYS, "--document", str(paper)], environment)
-    text = f"{PARAGRAPH} {LINE}"
+    text = f"{LINE} {LINES[2]}" if seconds else f"{PARAGRAPH} {LINE}"
     say = [wildline, "say", text, "--voice", "stock:mezzo-1", "--takes", "1", "-o", str(line)]
     command(say, environment)
     environment["WILDLINE_CACHE"] = str(scratch / "cache")  # nothing about this footage is known
@@ -62,6 +64,24 @@ def run(result: Result, scratch: Path, *, footage: Path | None, s3fd: int) -> No
         row["CPU a frame / ours"] = ratio(row["CPU s/frame"], ours["CPU s/frame"])
     result.rows += [ours, *rows]
     result.notes += [NOTE, COMPUTED.format(frames=s3fd)] if s3fd else [NOTE]
+
+
+def shortened(scene: Path, seconds: float, out: Path) -> Path:
+    """The first seconds of `scene`, and what is known of their timing beside them."""
+    from align.formats import read_timing, write_timing
+    from align.timing import Timing
+    from media.audio import read_sound
+    from media.video import FootageWriter, probe, read_frames
+
+    info, known = probe(scene), read_timing(scene.with_suffix(".json"))
+    stop = int(seconds * info.rate.value)
+    end = float(info.rate.time_of(stop))
+    with FootageWriter(out, info, sound=read_sound(scene, 48_000).cut(0, end)) as writer:
+        for frame in read_frames(scene, 0, stop):
+            writer.write(frame)
+    words, phones = (tuple(s for s in t if s.end_s <= end) for t in (known.words, known.phones))
+    write_timing(Timing(words, phones, end), out.with_suffix(".json"))
+    return out
 
 
 def truth(wildline: str, scene: Path, scratch: Path, environment: dict[str, str]) -> dict[str, Any]:
