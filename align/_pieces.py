@@ -9,7 +9,7 @@ from dataclasses import dataclass
 __all__ = ["END", "NUM", "WORD", "Piece", "Pieces", "Rule", "before", "close"]
 
 NUM = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?"
-_LETTER = r"(?:[^\W\d_][\u0300-\u036f]*)"
+_LETTER = r"(?:[^\W\d_½¼¾⅓⅔⅛][\u0300-\u036f]*)"
 WORD = rf"{_LETTER}+(?:['-]{_LETTER}+)*"
 END = r"(?![\w])"
 

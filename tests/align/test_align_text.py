@@ -47,6 +47,7 @@ READINGS = {
     "10%": "ten percent",
     "3/4": "three quarters",
     "2½ cups": "two and a half cups",
+    "May½": "May one half",
     "3.14": "three point one four",
     "-5 °C": "minus five degrees Celsius",
     "5-10 minutes": "five to ten minutes",
