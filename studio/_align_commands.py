@@ -30,6 +30,7 @@ _SOUNDS_TEXT = (
 )
 _SOUNDS = frozenset(_SOUNDS_TEXT.split())
 _MOST_NOTES = 20
+_STOCK = "stock:"
 _TABLE_ENDINGS = frozenset([".csv", ".tsv"])
 
 
@@ -70,7 +71,7 @@ def align(
         str | None, typer.Option("--engine", help="sphinx (as without it), combined, nnet, synth.")
     ] = None,
     voice: Annotated[
-        str | None, typer.Option("--voice", help="Of --engine synth: a voice's folder, stock:NAME.")
+        str | None, typer.Option("--voice", help="Of --engine synth: stock:NAME.")
     ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="A picture (.png, .svg); of a folder: png or svg.")
@@ -114,10 +115,11 @@ def _aligner(engine: str | None, voice: str | None) -> str | Aligner | None:
         if voice is not None:
             raise AlignError("--voice goes with --engine synth, the only one that speaks; add that")
         return engine
-    if voice is None:
+    if voice is None or not voice.startswith(_STOCK):
+        # A fitted voice may only say what its person's record allows; here any voice serves.
         raise AlignError(
-            "--engine synth compares with the same words in a voice; name a voice's folder or a "
-            "stock voice, as in --voice stock:NAME"
+            "--engine synth compares with the same words in a voice that is nobody's; name a stock "
+            "voice, as in --voice stock:NAME"
         )
     from align.engines.synth import SynthAligner
     from voice.engines import get_synthesizer
