@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["SayResult", "Slate", "fit", "say", "say_long", "voice_folder", "weights_of"]
 
 _STOCK = "stock:"
-_FIT_WEIGHTS = ("kokoro-onnx", "ge2e", "voicefilter-embedder", "whisper-tiny")
+_FIT_WEIGHTS = ("kokoro-onnx", "ge2e", "voicefilter-embedder", "whisper-tiny", "deepfilternet")
 _FIT_DATA = (".toml", ".safetensors")
 _LONGEST_TAIL_S = 1.5
 _BLOCK_S = 15  # of sound that is watermarked at once

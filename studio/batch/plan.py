@@ -29,15 +29,15 @@ __all__ = ["Job", "Planner", "Step", "WORK_OF"]
 
 _STOCK = "stock:"
 _SPEAK = ("kokoro-onnx", "kokoro-vocab", "perth", "whisper-tiny", "dnsmos")
-_FIT = ("kokoro-onnx", "ge2e", "voicefilter-embedder", "whisper-tiny")
+_FIT = ("kokoro-onnx", "ge2e", "voicefilter-embedder", "whisper-tiny", "deepfilternet")
 _LIPS = ("mediapipe-face-mesh", "perth")
 _VERSION: Mapping[str, int] = {
-    "voice": 1,
+    "voice": 2,
     "faces": 1,
-    "takes": 2,
+    "takes": 3,
     "timing": 1,
     "match": 1,
-    "shot": 2,
+    "shot": 3,
     "check": 1,
     "package": 1,
 }

@@ -32,7 +32,7 @@ def test_every_entry_is_complete_and_true(name: str, cache: Path) -> None:
     weight = describe(name)
     assert weight.purpose
     assert weight.note.endswith(".")
-    assert re.fullmatch(r"(Apache-2\.0|MIT|BSD-2-Clause)", weight.licence)
+    assert re.fullmatch(r"(Apache-2\.0|MIT|MIT OR Apache-2\.0|BSD-2-Clause)", weight.licence)
     assert re.fullmatch(r"[0-9a-f]{64}", weight.sha256)
     assert locate(name).exists()
 

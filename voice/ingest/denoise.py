@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -12,6 +13,7 @@ import numpy as np
 
 from media.audio import Sound, resample
 from media.errors import EngineMissingError
+from weights.registry import locate
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -48,12 +50,12 @@ class Denoiser:
     """One run of the network, used for one sound after another; not for two at once.
 
     It remembers what it heard: the same sounds in the same order give the same samples. Raises
-    `EngineMissingError` where the library does not load.
+    `EngineMissingError` where the library does not load, `WeightsError` for an altered model.
     """
 
     def __init__(self, *, limit_db: float = 100.0) -> None:
         self._library = _library()
-        model = str(import_module(_PACKAGE).model_path()).encode()
+        model = os.fsencode(locate("deepfilternet"))
         self._state = self._library.df_create(model, limit_db, None)
         if not self._state:
             raise EngineMissingError(
