@@ -85,7 +85,7 @@ class Effort:
     limit that cuts them short makes it depend on the machine.
     """
 
-    timbre_steps: int = 90
+    timbre_steps: int = 120
     prosody_steps: int = 60
     minutes: float | None = None
 
