@@ -9,7 +9,7 @@
 
 Every piece was coded on its own, so it begins with a key frame and depends on nothing before it;
 laid end to end they are the same film whether they were coded in one run or in several. A piece
-appears under its name when it is whole.
+appears under its name when it is whole. What the disk of the pieces refuses is a `PieceError`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ import json
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from media.errors import OutputError
 from media.files import atomic_path, output_error
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
-__all__ = ["Piece", "Pieces"]
+__all__ = ["Piece", "PieceError", "Pieces"]
 
 _MAGIC = b"WLpiece1"
 _SUFFIX = ".coded"
@@ -39,13 +40,17 @@ _PACKET = struct.Struct("<qqqBI")
 _END = struct.Struct("<II8s")
 
 
+class PieceError(OutputError):
+    """A piece cannot be kept, or read again: the trouble is the pieces' disk, not the film's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A whole piece.
 
     `frames` pictures end with it, counted from the film's first; `origin` is when that first one
     was shown (seconds), `tick` and `length` when the last one of the piece is, and for how long
-    (ticks of the file). `note` belongs to whoever painted the pictures.
+    (ticks of the file).
     """
 
     path: Path
@@ -53,13 +58,27 @@ class Piece:
     origin: Fraction
     tick: int
     length: int
-    note: bytes
+
+    @property
+    def note(self) -> bytes:
+        """What whoever painted the pictures left for the next; read from the disk at every call.
+
+        Raises `PieceError`.
+        """
+        with _told(self.path), self.path.open("rb") as stream:
+            return bytes.fromhex(_facts(stream)["note"])
 
     def packets(self) -> Iterator[Packet[Any]]:
-        """The coded pictures, in the order of the file."""
+        """The coded pictures, in the order of the file. Raises `PieceError`."""
         import av
 
-        for pts, dts, duration, key, data in _stored(self.path):
+        stored = _stored(self.path)
+        while True:
+            with _told(self.path):
+                found = next(stored, None)
+            if found is None:
+                return
+            pts, dts, duration, key, data = found
             packet = av.Packet(data)
             packet.pts, packet.dts, packet.duration = pts, dts, duration
             packet.is_keyframe = key
@@ -69,15 +88,20 @@ class Piece:
 class Pieces:
     """The pieces in `folder` (which exists), as far as they follow each other without a gap.
 
-    Anything else there that looks like a piece, or like half of one, is removed.
+    Anything else there that looks like a piece, or like half of one, is removed. With `every` and
+    `total` so are pieces that do not end where they must: at every `every` pictures, the last one
+    at `total`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, every: int | None = None, total: int = 0) -> None:
         self.folder = folder
         self._kept: list[Piece] = []
         for number in range(len(list(folder.glob(f"*{_SUFFIX}")))):
             piece = _read(self._path(number))
-            if piece is None:
+            ends = every is None or (
+                piece is not None and piece.frames == min((number + 1) * every, total)
+            )
+            if piece is None or not ends:
                 break
             self._kept.append(piece)
         whole = {piece.path for piece in self._kept}
@@ -92,17 +116,20 @@ class Pieces:
         return tuple(self._kept)
 
     def add(self, packets: Iterable[Packet[Any]]) -> None:
-        """Coded pictures of the piece that is being made. Raises `OutputError`."""
-        if self._draft is None:
-            self._draft = _Draft(self._path(len(self._kept)))
-        self._draft.add(packets)
+        """Coded pictures of the piece that is being made. Raises `PieceError`."""
+        with _told(self._path(len(self._kept))):
+            if self._draft is None:
+                self._draft = _Draft(self._path(len(self._kept)))
+            self._draft.add(packets)
 
     def end(self, frames: int, origin: Fraction, tick: int, length: int, note: bytes) -> None:
-        """The piece is whole; see `Piece`. Raises `OutputError`."""
+        """The piece is whole; see `Piece`. Raises `PieceError`."""
         assert self._draft is not None
         draft, self._draft = self._draft, None
-        draft.end(Piece(draft.path, frames, origin, tick, length, note))
-        self._kept.append(Piece(draft.path, frames, origin, tick, length, note))
+        piece = Piece(draft.path, frames, origin, tick, length)
+        with _told(draft.path):
+            draft.end(piece, note)
+        self._kept.append(piece)
 
     def abandon(self) -> None:
         """Let go of a piece that will not become whole."""
@@ -136,13 +163,13 @@ class _Draft:
             head = (packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, len(data))
             self._write(_PACKET.pack(*head) + data)
 
-    def end(self, piece: Piece) -> None:
+    def end(self, piece: Piece, note: bytes) -> None:
         facts = {
             "frames": piece.frames,
             "origin": str(piece.origin),
             "tick": piece.tick,
             "length": piece.length,
-            "note": piece.note.hex(),
+            "note": note.hex(),
         }
         written = json.dumps(facts).encode()
         self._write(written)
@@ -167,13 +194,35 @@ class _AbandonedError(Exception):
     """The piece is not wanted any more."""
 
 
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Trouble with the disk of the pieces, as a `PieceError`."""
+    try:
+        yield
+    except OutputError as error:
+        raise PieceError(str(error)) from error
+    except OSError as error:
+        raise PieceError(str(output_error(path, error))) from error
+    except (struct.error, ValueError, KeyError) as error:
+        raise PieceError(f"'{path}' was damaged while it was used; start again") from error
+
+
+def _facts(stream: BinaryIO) -> dict[str, Any]:
+    """The facts of a whole piece."""
+    end = stream.seek(-_END.size, 2)
+    length, _, _ = _END.unpack(stream.read(_END.size))
+    stream.seek(end - length)
+    facts: dict[str, Any] = json.loads(stream.read(length))
+    return facts
+
+
 def _read(path: Path) -> Piece | None:
     """The facts of a piece; None when it is not whole."""
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
             stream.seek(size - _END.size)
-            length, total, magic = _END.unpack(stream.read(_END.size))
+            _, total, magic = _END.unpack(stream.read(_END.size))
             stream.seek(0)
             found, left = 0, size - _END.size
             while left > 0:
@@ -181,13 +230,11 @@ def _read(path: Path) -> Piece | None:
                 if not block:
                     return None
                 found, left = zlib.crc32(block, found), left - len(block)
-            stream.seek(size - _END.size - length)
-            facts: dict[str, Any] = json.loads(stream.read(length))
+            facts = _facts(stream)
         if magic != _MAGIC or found != total:
             return None
-        note = bytes.fromhex(facts["note"])
         origin = Fraction(facts["origin"])
-        return Piece(path, facts["frames"], origin, facts["tick"], facts["length"], note)
+        return Piece(path, facts["frames"], origin, facts["tick"], facts["length"])
     except (OSError, ValueError, KeyError, struct.error):
         return None
 

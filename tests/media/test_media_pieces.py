@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from synthetic import index_in, synthetic_frames, synthetic_info, tone
 from media.audio import read_sound
 from media.errors import MediaError
 from media.footage import FootageInfo, Frame
-from media.pieces import Pieces
+from media.pieces import PieceError, Pieces
 from media.video import FootageWriter, count_pictures, probe, read_frames
 
 PIECE = 10
@@ -126,6 +127,35 @@ def test_damaged_pieces_and_all_behind_them_are_made_again(tmp_path: Path) -> No
         assert len(Pieces(place).kept) == 1
     write(tmp_path / "b.mp4", info, place, -1, 35)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_pieces_that_end_elsewhere_are_made_again(tmp_path: Path) -> None:
+    info, place = synthetic_info("25"), folder(tmp_path)
+    write(tmp_path / "a.mp4", info, place, -1, 35)
+    assert [p.frames for p in Pieces(place, every=10, total=35).kept] == [10, 20, 30, 35]
+    assert [p.frames for p in Pieces(place, every=10, total=37).kept] == [10, 20, 30]
+    assert not (place / "000003.coded").exists()
+    assert not Pieces(place, every=12, total=36).kept
+
+
+def test_notes_stay_on_the_disk_until_they_are_asked_for(tmp_path: Path) -> None:
+    info, place = synthetic_info("25"), folder(tmp_path)
+    pieces = Pieces(place)
+    with FootageWriter(tmp_path / "a.mp4", info, pieces=pieces) as writer:
+        for frame in synthetic_frames(6, info):
+            writer.write(frame)
+            writer.end_piece(bytes(100_000))
+        held = [pickle.dumps(piece) for piece in (*pieces.kept, *Pieces(place).kept)]
+        assert max(map(len, held)) < 1000
+        assert [len(piece.note) for piece in pieces.kept] == [100_000] * 6
+    (place / "000002.coded").unlink()
+    with pytest.raises(PieceError, match="000002"):
+        _ = pieces.kept[2].note
+    with pytest.raises(PieceError, match="000002"):
+        list(pieces.kept[2].packets())
+    (place / "000003.coded").write_bytes(b"half")
+    with pytest.raises(PieceError, match="000003"):
+        _ = pieces.kept[3].note
 
 
 def test_nothing_written_is_refused_and_ending_twice_is_harmless(tmp_path: Path) -> None:
