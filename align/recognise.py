@@ -180,10 +180,11 @@ def recognise_piece(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a text fits a sound: `least` is the chance (0..1) of its least likely word, and the
-    last word begins at `last_s` seconds and ends at `end_s`.
+    """How a text fits a sound: `first` is the chance (0..1) of its first word, `least` that of its
+    least likely one, and the last word begins at `last_s` seconds and ends at `end_s`.
     """
 
+    first: float
     least: float
     last_s: float
     end_s: float
@@ -194,9 +195,9 @@ def read_along(samples: NDArray[np.float32], words: Sequence[str]) -> Reading | 
 
     It is told the words and asked for the chance of each after those before it, in one pass
     of its decoder. A word that is not said has a chance of 0.0001 or so, and so has the word
-    after one that was said and is not in the text; only what is said after the last word
-    does not show, but its times do. None when the sound is longer than 30 s or the text than
-    the recogniser can hold.
+    after one that was said and is not in the text (a first word, with nothing before it, up to
+    0.06); only what is said after the last word does not show, but its times do. None when the
+    sound is longer than 30 s or the text than the recogniser can hold.
     """
     from faster_whisper.audio import pad_or_trim
     from faster_whisper.tokenizer import Tokenizer
@@ -228,6 +229,7 @@ def read_along(samples: NDArray[np.float32], words: Sequence[str]) -> Reading | 
     last = starts[starts[:, 0] >= len(ids) - len(pieces[-1]), 1]
     end = starts[starts[:, 0] >= len(ids), 1]
     return Reading(
+        best[0],
         min(best),
         float(last.min(initial=mel.shape[-1] // 2)) * _TOKEN_S,
         float(end.min(initial=mel.shape[-1] // 2)) * _TOKEN_S,

@@ -104,11 +104,12 @@ def test_a_sound_too_short_is_not_followed(line: Line) -> None:
 
 
 def test_what_comes_after_the_last_word_is_told_by_its_times() -> None:
-    assert fits(Reading(0.4, 2.5, 3.0), 5, 3.1)
-    assert not fits(Reading(0.001, 2.5, 3.0), 5, 3.1)
-    assert not fits(Reading(0.4, 2.5, 3.0), 5, 3.5)
-    assert not fits(Reading(0.4, 2.5, 4.0), 2, 3.5)
-    assert not fits(Reading(0.4, 4.0, 4.0), 2, 3.5)
+    assert fits(Reading(0.4, 0.4, 2.5, 3.0), 5, 3.1)
+    assert not fits(Reading(0.4, 0.001, 2.5, 3.0), 5, 3.1)
+    assert not fits(Reading(0.06, 0.06, 2.5, 3.0), 5, 3.1)  # a word said before the first
+    assert not fits(Reading(0.4, 0.4, 2.5, 3.0), 5, 3.5)
+    assert not fits(Reading(0.4, 0.4, 2.5, 4.0), 2, 3.5)
+    assert not fits(Reading(0.4, 0.4, 4.0, 4.0), 2, 3.5)
 
 
 def test_one_wrong_piece_costs_one_piece(line: Line) -> None:
