@@ -19,11 +19,7 @@ from media.errors import EngineMissingError
 from voice.ingest.denoise import Denoiser
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from voice.archive import Clip
-
-    Floats = NDArray[np.float32]
 
 __all__ = ["NOISY_DB", "without_noise"]
 
@@ -34,15 +30,14 @@ NOISY_DB = 20.0
 _WARM_UP_S = 1.0  # the network needs a moment to know the noise; it hears the clip's first second
 
 
-def without_noise(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], Floats | None]:
-    """(the clips, noisy ones cleaned; the noise float32 [n] beside speech of RMS 1).
+def without_noise(clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    """The clips, noisy ones cleaned and with their `noise` apart.
 
-    The noise is None where nothing was cleaned, and where the denoiser does not load.
+    As they are where the denoiser does not load, which is logged. Raises `WeightsError`.
     """
     if all(clip.snr_db >= NOISY_DB for clip in clips):
-        return tuple(clips), None
+        return tuple(clips)
     found: list[Clip] = []
-    noise: list[Floats] = []
     try:
         with Denoiser() as denoiser:
             for clip in clips:
@@ -50,14 +45,14 @@ def without_noise(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], Floats | Non
                     found.append(clip)
                     continue
                 sound = _clean(denoiser, clip.sound)
-                found.append(replace(clip, sound=sound))
-                level = float(np.sqrt(np.mean(sound.samples.astype(np.float64) ** 2)))
-                noise.append((clip.sound.samples - sound.samples) / np.float32(max(level, 1e-6)))
+                noise = clip.sound.samples - sound.samples
+                found.append(replace(clip, sound=sound, noise=noise))
     except EngineMissingError as error:
-        _log.warning("noise stays in the recordings: %s", error)
-        return tuple(clips), None
-    _log.info("%d of %d clips cleaned of noise", len(noise), len(clips))
-    return tuple(found), np.concatenate(noise).astype(np.float32)
+        _log.warning("the noise stays in the recordings: %s", error)
+        return tuple(clips)
+    cleaned = sum(clip.noise is not None for clip in found)
+    _log.info("%d of %d clips cleaned of noise", cleaned, len(found))
+    return tuple(found)
 
 
 def _clean(denoiser: Denoiser, sound: Sound) -> Sound:

@@ -46,8 +46,7 @@ class Person:
     `trained` and `held_out` clips are never mixed. `ge2e` and `judge` are the centroids
     float32 [256] of the trained clips. `f0` is the median, `f0_range` the 5th and 95th
     percentile, in Hz; `band_hz` is the upper edge of the band the recordings have, `low_hz` the
-    lower one where even the fundamental is missing. `noise` float32 [n] at 24 kHz is what was
-    taken out of noisy recordings, beside speech of RMS 1.
+    lower one where even the fundamental is missing.
     """
 
     trained: tuple[Clip, ...]
@@ -58,7 +57,6 @@ class Person:
     f0_range: tuple[float, float]
     band_hz: float
     low_hz: float = 0.0
-    noise: Floats | None = None
 
     @property
     def narrow(self) -> bool:

@@ -38,6 +38,7 @@ def fingerprint(clips: Sequence[Clip], *settings: object) -> str:
     for clip in clips:
         digest.update(clip.text.encode())
         digest.update(clip.sound.samples.tobytes())
+        digest.update(b"" if clip.noise is None else clip.noise.tobytes())
     return digest.hexdigest()[:24]
 
 

@@ -15,7 +15,7 @@ rest; only when less than ten seconds of speech are left is the archive refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,7 +71,7 @@ class Clip:
     `sound` is mono at 24 kHz; `start_s`, `end_s` are seconds in `source`. `confidence`
     is the mean token probability of the recogniser, 1 for a transcript that came along.
     `snr_db` compares speech with the pauses of the same file. Grade A is clean and
-    certain, D is only just usable.
+    certain, D is only just usable. `noise` float32 [n] is what was taken out of the sound.
     """
 
     source: Path
@@ -84,6 +84,7 @@ class Clip:
     clipped: float
     grade: str = "A"
     transcript: str = "recognised"
+    noise: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
     @property
     def duration_s(self) -> float:

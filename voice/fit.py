@@ -154,11 +154,11 @@ def fit_archive(
     report = progress or (lambda _done, _what: None)
     with _threads(torch_threads()):
         report(0.0, "listening to the person")
-        clips, noise = without_noise(archive.clips)
-        measured = replace(listen(clips), noise=noise)
+        clips = without_noise(archive.clips)
+        measured = listen(clips)
         wanted = effort or Effort()
         names = None if starts is None else tuple(v.name for v in starts)
-        mark = fingerprint(archive.clips, seed, wanted, names, _WEIGHTS)
+        mark = fingerprint(clips, seed, wanted, names, _WEIGHTS)
         kept = Unfinished(Path(out_dir), mark)
         fitted = _Fit(measured, seed, wanted, starts, report, kept).run()
     centroids = {ge2e().name: measured.ge2e, judge().name: measured.judge}
@@ -320,10 +320,7 @@ class _Fit:
     def _loss(self, trained: Sequence[Target]) -> TimbreLoss:
         person = self.person
         top = min(_HIGHEST_HZ, _TOP_MARGIN * person.band_hz)
-        noise = _pauses(trained)
-        if person.noise is not None:
-            noise = person.noise * np.float32(_level(trained))
-        mel = MelLoss(top, noise, person.low_hz)
+        mel = MelLoss(top, _noise(trained, person.trained), person.low_hz)
         encoder = copy.deepcopy(ge2e())
         return TimbreLoss(mel, encoder, person.ge2e, top, low_hz=person.low_hz)
 
@@ -379,21 +376,34 @@ class _Fit:
         )
 
 
-def _level(targets: Sequence[Target]) -> float:
-    """RMS of the words."""
-    spoken = (t.samples[t.speech[0] * FRAME_SAMPLES : t.speech[1] * FRAME_SAMPLES] for t in targets)
-    return float(np.sqrt(np.mean(np.concatenate(list(spoken)).astype(np.float64) ** 2)))
+def _noise(targets: Sequence[Target], clips: Sequence[Clip]) -> Floats | None:
+    """The noise of the recordings at the targets' level, a tenth as long as they are.
 
-
-def _pauses(targets: Sequence[Target]) -> Floats | None:
-    """The quietest tenth of the recordings between first and last word: their noise."""
-    size = CLIP_RATE // 50
-    quiet = []
+    Of a cleaned clip what was taken out of it, of another its quietest tenth between first and
+    last word. A clip's share is its length, so that one noisy clip does not blind the fit for all.
+    """
+    parts = []
     for target in targets:
-        first, last = target.speech
-        speech = target.samples[first * FRAME_SAMPLES : last * FRAME_SAMPLES]
-        frames = speech[: len(speech) // size * size].reshape(-1, size)
-        power = (frames.astype(np.float64) ** 2).mean(axis=1)
-        quiet.append(frames[power <= np.percentile(power, 10)].reshape(-1))
-    joined = np.concatenate(quiet)
+        clip = clips[target.number]
+        if clip.noise is None:
+            parts.append(_quietest(target))
+        else:
+            middle, half = len(clip.noise) // 2, len(clip.noise) // 20
+            gain = _rms(target.samples) / max(_rms(clip.sound.samples), 1e-6)
+            parts.append(clip.noise[middle - half : middle + half] * np.float32(gain))
+    joined = np.concatenate(parts)
     return joined if len(joined) >= CLIP_RATE // 4 else None
+
+
+def _rms(samples: Floats) -> float:
+    return float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
+
+
+def _quietest(target: Target) -> Floats:
+    """The quietest tenth of a target between first and last word."""
+    size = CLIP_RATE // 50
+    first, last = target.speech
+    speech = target.samples[first * FRAME_SAMPLES : last * FRAME_SAMPLES]
+    frames = speech[: len(speech) // size * size].reshape(-1, size)
+    power = (frames.astype(np.float64) ** 2).mean(axis=1)
+    return frames[power <= np.percentile(power, 10)].reshape(-1) if len(frames) else speech

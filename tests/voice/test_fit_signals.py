@@ -14,10 +14,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from align.text import speakable
 from media.audio import Sound
+from voice import fit
 from voice._fit_clean import without_noise
 from voice._fit_gradient import MelLoss, _standing
 from voice._fit_person import Person, band_limited
-from voice._fit_targets import make_targets
+from voice._fit_targets import Target, make_targets
 from voice.archive import CLIP_RATE, Clip
 from voice.engines import get_synthesizer
 from voice.engines.kokoro_model import styled_snake
@@ -139,10 +140,25 @@ def test_noise_is_taken_out_and_told_apart(spoken: Sound) -> None:
     hiss = (level * rng.standard_normal(len(spoken))).astype(np.float32)
     noisy = Sound(spoken.samples + hiss, spoken.rate)
     good = clip_of(spoken)
-    (kept, mended), noise = without_noise([good, clip_of(noisy, 10.0)])
+    kept, mended = without_noise([good, clip_of(noisy, 10.0)])
     assert kept is good
     left = mended.sound.samples - spoken.samples
     assert np.mean(left**2) < 0.35 * np.mean(hiss**2)
-    assert noise is not None
-    assert float(np.sqrt(np.mean(noise**2))) == pytest.approx(10 ** (-10 / 20), rel=0.35)
-    assert without_noise([good]) == ((good,), None)
+    assert mended.noise is not None
+    np.testing.assert_allclose(mended.sound.samples + mended.noise, noisy.samples, atol=1e-6)
+    assert without_noise([good]) == (good,)
+
+
+def test_one_noisy_clip_blinds_the_fit_no_more_than_its_share() -> None:
+    rng = np.random.default_rng(1)
+    speech, hiss = (rng.standard_normal(48_000).astype(np.float32) for _ in range(2))
+    speech[24_000:36_000] *= 0.001  # a pause
+    clean = clip_of(Sound(speech, 24_000))
+    cleaned = replace(clip_of(Sound(speech, 24_000), 8.0), noise=0.4 * hiss)
+    none, no_curve = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    target = Target("", (), none, no_curve, no_curve, 2 * speech, speech=(0, 80), cost=0.0)
+    found = fit._noise([replace(target, number=n) for n in range(10)], [cleaned, *[clean] * 9])
+    assert found is not None
+    assert len(found) == pytest.approx(48_000, rel=0.01)  # of 480,000
+    assert np.abs(found).max() > 2  # twice as loud, as the target is
+    assert np.abs(found).mean() == pytest.approx(0.1 * 2 * 0.4 * np.sqrt(2 / np.pi), rel=0.1)

