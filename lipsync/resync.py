@@ -18,7 +18,7 @@ exactly as many frames out as in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from lipsync.engines import BankSource, MouthRenderer, Progress, RenderJob, get_renderer
 from lipsync.track import FaceTrack
-from lipsync.writing import Deliver, Written, write
+from lipsync.writing import Deliver, Written, footage_seen, write
 from media.errors import (
     ArchiveError,
     MediaError,
@@ -110,6 +110,7 @@ def resync(
     quality: int = 14,
     seed: int = 0,
     progress: Progress | None = None,
+    held: ExitStack | None = None,
 ) -> ResyncReport:
     """Make the face in `footage` say `sound`, and write it to `out`.
 
@@ -122,7 +123,8 @@ def resync(
 
     Raises `NoFaceError`, `NoSpeechError`, `ArchiveError` (no usable mouth), `MediaError`
     (unreadable or interlaced footage) and `OutputError` (cannot write, or `out` is an input). A
-    run that was killed goes on where it broke off when it is started again (`lipsync.writing`).
+    run that was killed goes on where it broke off when it is started again (`lipsync.writing`);
+    what that needs is removed when `held` is closed, or without one when `out` is written.
     """
     from lipsync.fitness import Unfit
     from media.fields import refuse_interlaced
@@ -134,6 +136,7 @@ def resync(
         raise ArchiveError("archive-only needs footage to take mouths from; name it with --archive")
     cache = cache or user_cache_dir() / "lipsync"
     info = probe(footage)
+    seen = footage_seen(footage)
     refuse_interlaced(info)
     timing = timing or _timing_of(sound, text)
     follow = partial(followed, listen=not archive_only, cache=cache, progress=progress)
@@ -146,8 +149,8 @@ def resync(
     job = RenderJob(target, usable, timing, sound, sources, spec, seed)
     renderer.prepare(job, progress)
     _give_back()
-    written = Written(info, job, renderer, out, codec, quality, deliver)
-    write(written, cache, progress)
+    written = Written(info, job, renderer, out, codec, quality, deliver, seen)
+    write(written, cache, progress, held)
     report = _report(written, _passed(info, target, wanted, unfit))
     return replace(report, skipped=skipped)
 

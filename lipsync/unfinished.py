@@ -1,8 +1,9 @@
 """What a run that was killed had finished of a film, kept until the same run is done.
 
 The coded pieces of a film lie in the cache, in a folder named by everything that decides what its
-pictures look like: footage, tracks, archive, sound, timing, engine and settings. The same run
-started again finds them and goes on behind the last; a run that ends well removes them.
+pictures look like: footage, tracks, archive, sound, timing, engine and its plan, settings, code.
+The same run started again finds them and goes on behind the last; a run that ends well removes
+them. So does one whose footage is not what it was, and one that finds the cache full.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache as remembered
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from media.errors import MediaError, OutputError
 from media.files import output_error
+from media.pieces import PieceError
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -40,14 +43,21 @@ _VERSION = 1
 _LOCK = "lock"
 # What nobody came back for in this time is removed.
 _KEPT_S = 7 * 24 * 3600.0
+# Where the code lies that decides what pictures look like, and what it calls.
+_ROOT = Path(__file__).resolve().parent.parent
+_ROOMS = ("align", "lipsync", "media")
+_PACKAGES = ("wildline", "numpy", "scipy", "torch", "mediapipe")
 
 
 @contextmanager
 def unfinished(cache: Path, key: str) -> Iterator[Path]:
     """The folder for the pieces of the run `key`; removed when the block ends well.
 
-    A second run of the same at the same time gets an empty folder of its own. What other runs
-    left a week ago is removed. Raises `OutputError` when `cache` cannot be written.
+    Pieces stay when the block is stopped or its result cannot be written. They do not after any
+    other `MediaError` (the footage is to blame), nor after a `PieceError`, which becomes an
+    `OutputError` that names the cache. A second run of the same at the same time gets an empty
+    folder of its own. What other runs left a week ago is removed. Raises `OutputError` when
+    `cache` cannot be written.
     """
     place = cache / FOLDER
     try:
@@ -55,35 +65,51 @@ def unfinished(cache: Path, key: str) -> Iterator[Path]:
         _sweep(place, key)
         folder, handle = _held(place, key)
     except OSError as error:
-        raise output_error(place / key, error) from error
+        raise _cache_error(cache, output_error(place / key, error)) from error
+    kept = False
     try:
         yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+    except PieceError as error:
+        raise _cache_error(cache, error) from error
+    except BaseException as error:
+        blamed = isinstance(error, MediaError) and not isinstance(error, OutputError)
+        kept = folder.name == key and not blamed and any(p.name != _LOCK for p in _within(folder))
+        raise
     finally:
-        if folder.name != key or not any(p.name != _LOCK for p in _within(folder)):
-            shutil.rmtree(folder, ignore_errors=True)
+        if not kept:
+            _remove(folder, handle)
         os.close(handle)
+
+
+def _cache_error(cache: Path, error: OutputError) -> OutputError:
+    return OutputError(
+        f"the cache '{cache}' cannot keep the unfinished film: {error}; WILDLINE_CACHE names "
+        "another folder for it"
+    )
 
 
 def _held(place: Path, key: str) -> tuple[Path, int]:
     """The folder of `key`, or another while it is held by somebody; and what holds it."""
-    while True:
-        folder = place / key
-        folder.mkdir(exist_ok=True)
+    folder = place / key
+    folder.mkdir(exist_ok=True)
+    with suppress(PermissionError):  # somebody else's, who does not share
         handle = _locked(folder / _LOCK)
-        if handle is None:
-            folder = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=place))
-            handle = _locked(folder / _LOCK)
         if handle is not None:
-            if (folder / _LOCK).exists():
-                return folder, handle
-            os.close(handle)  # removed by the run before this one while it was taken
+            return folder, handle
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=place))
+        handle = _locked(folder / _LOCK)
+        if handle is not None:  # else it was taken for a stray, and swept
+            return folder, handle
 
 
 def _locked(lock: Path) -> int | None:
-    """A handle that holds `lock`; None when somebody else does."""
+    """A handle that holds `lock`; None when somebody else does, or removed it meanwhile.
+
+    Raises `PermissionError`. Who may write into the folder may take the lock as well.
+    """
     try:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     except FileNotFoundError:
         return None
     try:
@@ -92,8 +118,32 @@ def _locked(lock: Path) -> int | None:
         os.close(handle)
         return None
     except OSError:
-        return handle  # a disk that knows no locks
+        pass  # a disk that knows no locks
+    if not _is_ours(lock, handle):
+        os.close(handle)
+        return None
     return handle
+
+
+def _is_ours(lock: Path, handle: int) -> bool:
+    """Whether `handle` still is the file that others find there."""
+    try:
+        return os.path.samestat(lock.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _remove(folder: Path, handle: int) -> None:
+    """Remove a folder whose lock is held, the lock last: nobody else comes in before."""
+    lock = folder / _LOCK
+    with suppress(OSError):
+        if not _is_ours(lock, handle):
+            return
+        for path in _within(folder):
+            if path != lock:
+                path.unlink(missing_ok=True)
+        lock.unlink()
+        folder.rmdir()
 
 
 def _within(folder: Path) -> list[Path]:
@@ -101,19 +151,17 @@ def _within(folder: Path) -> list[Path]:
 
 
 def _sweep(place: Path, key: str) -> None:
-    """Remove what nobody works on, and nobody came back for."""
+    """Remove what nobody works on, and nobody came back for; other people's is left to them."""
     for folder in place.iterdir():
-        try:
+        with suppress(OSError):
             old = time.time() - folder.stat().st_mtime > _KEPT_S
-        except OSError:
-            continue
-        stray = "-" in folder.name  # of a second run that was killed
-        if folder.name == key or not (old or stray) or not folder.is_dir():
-            continue
-        handle = _locked(folder / _LOCK)
-        if handle is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(handle)
+            stray = "-" in folder.name  # of a second run that was killed
+            if folder.name == key or not (old or stray) or not folder.is_dir():
+                continue
+            handle = _locked(folder / _LOCK)
+            if handle is not None:
+                _remove(folder, handle)
+                os.close(handle)
 
 
 def job_key(job: RenderJob, engine: str, settings: Sequence[object]) -> str:
@@ -125,7 +173,7 @@ def job_key(job: RenderJob, engine: str, settings: Sequence[object]) -> str:
         _VERSION,
         engine,
         list(settings),
-        [job.crop.size, job.seed, os.cpu_count(), *_versions()],
+        [job.crop.size, job.seed, os.cpu_count(), _code(), *_versions()],
         _digest(job.usable, *_of_track(job.target)),
         _of_sound(job.sound),
         _of_timing(job.timing),
@@ -139,10 +187,25 @@ def _versions() -> list[str]:
     import av
     import cv2
 
-    own = ""
-    with suppress(PackageNotFoundError):
-        own = version("wildline")
-    return [own, np.__version__, cv2.__version__, av.__version__]
+    return [cv2.__version__, av.__version__, *(_version(name) for name in _PACKAGES)]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+@remembered
+def _code() -> str:
+    """Of all that paints and codes, as it was when this process first asked."""
+    total = hashlib.sha256()
+    for room in _ROOMS:
+        for path in sorted((_ROOT / room).rglob("*.py")):
+            total.update(f"{path.relative_to(_ROOT)} {path.stat().st_size}\n".encode())
+            total.update(path.read_bytes())
+    return total.hexdigest()
 
 
 def _digest(*parts: bytes | NDArray[Any]) -> str:
@@ -154,7 +217,8 @@ def _digest(*parts: bytes | NDArray[Any]) -> str:
 
 def _of_track(track: FaceTrack) -> tuple[bytes | NDArray[Any], ...]:
     facts = (track.sha256, track.width, track.height, track.aspect, track.rate.value)
-    return (repr(facts).encode(), track.landmarks, track.shot, track.reason, track.doubt)
+    numbers = (track.landmarks, track.shot, track.reason, track.doubt)
+    return (repr(facts).encode(), *numbers, track.pose, track.scale, track.times)
 
 
 def _of_sound(sound: Sound | None) -> str:

@@ -5,15 +5,20 @@ seconds, which are kept in the cache (`lipsync.unfinished`): the same run starte
 SIGKILL goes on behind the last whole piece, with the light that the painter remembered there, and
 gives the very bytes that it would have given. Engines that cannot begin in the middle (they are no
 `RepeatableRenderer`), and stills, begin anew.
+
+A picture is painted only when it is shown at the time at which the track saw it, and a piece is
+kept only while the footage is the file that was looked at first: footage that gives other pictures
+than it gave to the tracker is a `MediaError`, and nothing of that run is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from io import BytesIO
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from media.pieces import Pieces
     from media.video import Change, FootageInfo, FootageWriter, Picture
 
-__all__ = ["Changed", "Deliver", "Written", "changed_pictures", "write"]
+__all__ = ["Begin", "Changed", "Deliver", "Written", "changed_pictures", "footage_seen", "write"]
 
 Floats = NDArray[np.float32]
 Deliver = Literal["picture", "patch"]
@@ -47,6 +52,21 @@ _FADE_S = 0.16
 _ROOM = 44  # pixels around the crop that the coder may want
 # About how many frames are coded as one piece.
 _PIECE = 150
+# Seconds by which a picture may miss the time that its track noted as a double.
+_SLACK = 1e-4
+
+
+class Begin(NamedTuple):
+    """Where a run begins: `frames` are there already, the film's first was shown at `origin`
+    (seconds; None: not known yet), and `light` is what the painter remembered behind the last.
+    """
+
+    frames: int = 0
+    origin: Fraction | None = None
+    light: Floats | None = None
+
+
+_ANEW = Begin()
 
 
 class Changed(NamedTuple):
@@ -59,7 +79,13 @@ class Changed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A film to be written: what, from what, by whom, and how."""
+    """A film to be written: what, from what, by whom, and how.
+
+    `seen` is the footage as it was before it was tracked (`footage_seen`; None: as it is when the
+    writing starts). `batch` frames are painted at once; a `piece` is whole batches, so that a run
+    goes on with the same ones. Both stay as they are when the engine halves its batch for want of
+    memory.
+    """
 
     info: FootageInfo
     job: RenderJob
@@ -68,16 +94,14 @@ class Written:
     codec: Literal["h264", "prores"] = "h264"
     quality: int = 14
     deliver: Deliver = "picture"
+    seen: tuple[int, int] | None = None
+    batch: int = field(init=False)
+    piece: int = field(init=False)
 
-    @property
-    def batch(self) -> int:
-        """Frames that are painted at once."""
-        return int(getattr(self.renderer, "batch", _BATCH))
-
-    @property
-    def piece(self) -> int:
-        """Frames of a piece: whole batches, so that a run goes on with the same ones."""
-        return -(-_PIECE // self.batch) * self.batch
+    def __post_init__(self) -> None:
+        batch = int(getattr(self.renderer, "batch", _BATCH))
+        object.__setattr__(self, "batch", batch)
+        object.__setattr__(self, "piece", -(-_PIECE // batch) * batch)
 
     @property
     def key(self) -> str | None:
@@ -92,10 +116,31 @@ class Written:
         return job_key(self.job, self.renderer.fingerprint, settings)
 
 
-def write(work: Written, cache: Path, progress: Progress | None = None) -> None:
+def footage_seen(path: Path) -> tuple[int, int]:
+    """Size (bytes) and time of the last change (ns), by which a file that changed is known.
+
+    Raises `MediaError`.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise MediaError(
+            f"cannot read '{path}': {(error.strerror or str(error)).lower()}; check the path"
+        ) from error
+    return facts.st_size, facts.st_mtime_ns
+
+
+def write(
+    work: Written,
+    cache: Path,
+    progress: Progress | None = None,
+    held: ExitStack | None = None,
+) -> None:
     """Decode, paint and code at once, each in its own thread.
 
-    Raises `MediaError` when the footage has another length now, and `OutputError`.
+    What is finished stays in `cache` until `held` is closed, or only until the film is written.
+    Raises `MediaError` when the footage gives other pictures now than it gave to the tracker, and
+    `OutputError`.
     """
     from threadpoolctl import threadpool_limits
 
@@ -105,30 +150,48 @@ def write(work: Written, cache: Path, progress: Progress | None = None) -> None:
     total, key = len(work.job.target), work.key
     # Small systems are solved for every frame: threads of the linear algebra would only get
     # in the way of the decoder, the paster and the encoder, which run side by side.
-    with ExitStack() as held, threadpool_limits(limits=1, user_api="blas"):
-        pieces = None if key is None else Pieces(held.enter_context(unfinished(cache, key)))
-        written = _write(work, pieces, progress)
-        if written != total:
-            raise MediaError(
-                f"'{work.info.path}' gave {total} frames at first and {written} at last; copy it "
-                "to a local disk and try again"
-            )
+    with ExitStack() as own, threadpool_limits(limits=1, user_api="blas"):
+        pieces = None
+        if key is not None:
+            folder = (held or own).enter_context(unfinished(cache, key))
+            pieces = Pieces(folder, every=work.piece, total=total)
+        _write(work, pieces, progress)
 
 
-def _write(work: Written, pieces: Pieces | None, progress: Progress | None) -> int:
-    """Frames written."""
+def _write(work: Written, pieces: Pieces | None, progress: Progress | None) -> None:
     from media.video import FootageWriter, prefetch
 
+    total = len(work.job.target)
+    work = replace(work, seen=work.seen or footage_seen(work.info.path))
     with _writer(work, pieces) as writer:
-        first = writer.frames_written
-        light = _light(pieces.kept[-1].note) if pieces is not None and first else None
-        for picture, changes, after in prefetch(changed_pictures(work, first, light), _AHEAD):
+        for picture, changes, after in prefetch(changed_pictures(work, _begin(pieces)), _AHEAD):
             writer.write_changed(picture, changes)
             if isinstance(writer, FootageWriter) and writer.frames_written % work.piece == 0:
+                _refuse_replaced(work)
                 writer.end_piece(_note(after))
             if progress is not None:
-                progress("writing the picture", writer.frames_written, len(work.job.target))
-        return writer.frames_written
+                progress("writing the picture", writer.frames_written, total)
+        if writer.frames_written != total:  # before the end of the block gives the film its name
+            raise MediaError(
+                f"'{work.info.path}' gave {total} frames at first and {writer.frames_written} at "
+                "last; copy it to a local disk and try again"
+            )
+        _refuse_replaced(work)
+
+
+def _refuse_replaced(work: Written) -> None:
+    if footage_seen(work.info.path) != work.seen:
+        raise MediaError(
+            f"'{work.info.path}' was changed while it was worked on; start again when it is whole"
+        )
+
+
+def _begin(pieces: Pieces | None) -> Begin:
+    """Behind the last piece that is there."""
+    if pieces is None or not pieces.kept:
+        return _ANEW
+    last = pieces.kept[-1]
+    return Begin(last.frames, last.origin, _light(last.note))
 
 
 def _writer(work: Written, pieces: Pieces | None) -> FootageWriter | StillsWriter:
@@ -165,27 +228,56 @@ def _light(note: bytes) -> Floats | None:
     return np.load(BytesIO(note), allow_pickle=False) if note else None
 
 
-def changed_pictures(
-    work: Written, first: int = 0, light: Floats | None = None
-) -> Iterator[Changed]:
-    """Every picture of the footage from `first` on, and what its new mouth changes of it.
+def changed_pictures(work: Written, begin: Begin = _ANEW) -> Iterator[Changed]:
+    """Every picture of the footage from `begin` on, and what its new mouth changes of it.
 
-    `light` is what the painter remembered before `first`, which is a multiple of a piece.
+    `begin.frames` is a multiple of a piece, or all. Raises `MediaError` when a picture is not where
+    the track saw it.
     """
     from lipsync.blend import Paster, fade_weights
-    from media.video import prefetch, read_pictures
+    from media.video import prefetch
 
     target = work.job.target
-    if first >= len(target):
+    if begin.frames >= len(target):
         return
     fade = max(1, round(_FADE_S * float(target.rate)))
     weights = fade_weights(work.job.usable, target.shot, fade)
-    paster = Paster(seed=work.job.seed, matte=work.deliver == "patch", light=light)
-    pictures = prefetch(read_pictures(work.info.path, first), _AHEAD)
+    paster = Paster(seed=work.job.seed, matte=work.deliver == "patch", light=begin.light)
+    pictures = prefetch(_tracked_pictures(work, begin), _AHEAD)
     while group := tuple(islice(pictures, work.batch)):
         for picture, changes in _changed_group(work, paster, group, weights):
             ends = (picture.index + 1) % work.piece == 0
             yield Changed(picture, changes, paster.light if ends else None)
+
+
+def _tracked_pictures(work: Written, begin: Begin) -> Iterator[Picture]:
+    """The footage's pictures from `begin` on, each shown when the track saw it.
+
+    A seek finds a picture by its time; where damaged packets make that another one than the
+    track counted, the pictures are counted from the first one again.
+    """
+    from media.video import read_pictures
+
+    times, origin, path = work.job.target.times, begin.origin, work.info.path
+
+    def shown(picture: Picture) -> bool:
+        late = float(picture.pts - (origin or 0))
+        return picture.index < len(times) and abs(late - times[picture.index]) <= _SLACK
+
+    pictures = read_pictures(path, begin.frames)
+    head = next(pictures, None)
+    if begin.frames and (head is None or not shown(head)):
+        counted = (p for p in read_pictures(path) if p.index >= begin.frames)
+        pictures, head = counted, next(counted, None)
+    if origin is None and head is not None:
+        origin = head.pts
+    for picture in chain(() if head is None else (head,), pictures):
+        if not shown(picture):
+            raise MediaError(
+                f"'{path}' gave other pictures at first than now (frame {picture.index}); copy it "
+                "to a local disk and try again"
+            )
+        yield picture
 
 
 def _changed_group(

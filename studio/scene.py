@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -101,7 +102,8 @@ def resync(
     papers = papers or Papers.beside(out)
     target = delivered_name(out, deliver)
     keep_inputs(target, (footage, sound, sound.with_suffix(".json"), timing))
-    with delivery(target, papers) as stage:
+    # What is painted is kept until it is delivered: checking and signing can be killed as well.
+    with ExitStack() as held, delivery(target, papers) as stage:
         record = papers.check(consent, use="face-alter", person=person, project=project)
         same_person(engine, record)
         scene, clips = _scene(footage), footage_in(archive)
@@ -125,6 +127,7 @@ def resync(
             deliver=deliver,
             seed=seed,
             progress=progress,
+            held=held,
         )
         lips = None
         if score and deliver == "picture":

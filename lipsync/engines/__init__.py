@@ -119,7 +119,7 @@ class RepeatableRenderer(MouthRenderer, Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Its name, settings and weights: the same for the same mouths."""
+        """Its name, settings, weights and plan for its job: the same for the same mouths."""
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ silence only shut mouths are allowed, or the nearest is bent shut.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -65,8 +66,15 @@ class MouthBankRenderer:
 
     @property
     def fingerprint(self) -> str:
-        """See `RepeatableRenderer`."""
-        return f"{self.name} {self.articulation!r}"
+        """See `RepeatableRenderer`; with a digest of the bank and the plan once they are made."""
+        own = f"{self.name} {self.articulation!r}"
+        if self._learnt is None or self._plan is None:
+            return own
+        mouths, plan = self._learnt.mouths, self._plan
+        planned = hashlib.sha256(repr(plan.parts).encode())
+        for numbers in (mouths.source, mouths.frame, mouths.points, plan.path, plan.change):
+            planned.update(np.ascontiguousarray(numbers).data)
+        return f"{own} {planned.hexdigest()}"
 
     @property
     def model(self) -> MotionModel:

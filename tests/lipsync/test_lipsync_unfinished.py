@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Container, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache as kept
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from lipsync_film import film, talking_marks, track_of
 from lipsync_own import OwnMouth
 from synthetic import tone
 
+import lipsync.unfinished as lasting
 import lipsync.writing as writing
 from align.timing import Span, Timing
 from lipsync.blend import Paster
 from lipsync.crop import CropSpec
 from lipsync.engines import BankSource, MouthRenderer, RenderJob, RepeatableRenderer, get_renderer
+from lipsync.engines.mouthbank import MouthBankRenderer
+from lipsync.track import FaceTrack
 from lipsync.unfinished import FOLDER, job_key, unfinished
-from lipsync.writing import Written, write
-from media.errors import OutputError
-from media.video import count_pictures, probe, read_frames
+from lipsync.writing import Written, footage_seen, write
+from media import files, video
+from media.errors import MediaError, OutputError
+from media.picture import Picture
+from media.pieces import Pieces
+from media.time import FrameRate, Timecode
+from media.video import FootageWriter, count_pictures, probe, read_frames
 
 HERE = Path(__file__).resolve().parent
 TIMING = Timing((Span("a", 0.2, 1.9),), (Span("AA", 0.2, 1.0), Span("M", 1.0, 1.2)), 2.0)
@@ -131,29 +144,260 @@ def test_other_settings_begin_anew_and_leave_the_pieces_alone(scene: Path, tmp_p
 
 def test_every_setting_has_a_key_of_its_own(scene: Path) -> None:
     work = prepared(scene, Path("a.mp4"))
-    job = work.job
-    louder = replace(job.sound, samples=2 * job.sound.samples)
-    later = replace(TIMING, duration_s=2.5)
-    usable = job.usable.copy()
+    job, info, target = work.job, work.info, work.job.target
+    (source,) = job.sources
+    usable, moved = job.usable.copy(), target.landmarks.copy()
     usable[3] = False
+    moved[3, 13] += 0.25
+
+    def lent(**what: object) -> RenderJob:
+        return replace(job, sources=[replace(source, **what)])  # type: ignore[arg-type]
+
+    jobs = [
+        replace(job, sound=replace(job.sound, samples=2 * job.sound.samples)),
+        replace(job, timing=replace(TIMING, duration_s=2.5)),
+        replace(job, usable=usable),
+        replace(job, seed=4),
+        replace(job, crop=CropSpec(256)),
+        replace(job, sources=[source, source]),
+        lent(sound=tone(2.4)),
+        lent(timing=TIMING),
+        lent(track=replace(target, landmarks=moved)),
+        replace(job, target=replace(target, sha256="other")),
+        replace(job, target=replace(target, landmarks=moved)),
+        replace(job, target=replace(target, rate=FrameRate(Fraction(24)))),
+    ]
+    infos = [
+        replace(info, rate=FrameRate(Fraction(24))),
+        replace(info, start_timecode=Timecode(25, info.rate)),
+        replace(info, sample_aspect=Fraction(4, 3)),
+    ]
     others = [
         work,
         replace(work, quality=15),
         replace(work, codec="prores"),
         replace(work, out=Path("a.mov")),
         replace(work, deliver="patch"),
-        replace(work, job=replace(job, sound=louder)),
-        replace(work, job=replace(job, timing=later)),
-        replace(work, job=replace(job, usable=usable)),
-        replace(work, job=replace(job, seed=4)),
-        replace(work, job=replace(job, sources=[*job.sources, *job.sources])),
-        replace(work, job=replace(job, target=replace(job.target, sha256="other"))),
+        *(replace(work, job=other) for other in jobs),
+        *(replace(work, info=other) for other in infos),
     ]
     keys = [other.key for other in others]
     assert None not in keys
     assert len(set(keys)) == len(keys)
     assert replace(work, out=Path("elsewhere/b.mp4")).key == work.key
     assert job_key(job, "mouthbank 1.0", ()) != job_key(job, "mouthbank 0.9", ())
+
+
+def test_other_code_packages_and_plans_have_other_keys(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = prepared(scene, Path("a.mp4"))
+    assert isinstance(work.renderer, MouthBankRenderer)
+    learnt, plan = work.renderer._ready()
+    keys = [work.key]
+    with monkeypatch.context() as patch:
+        patch.setattr(work.renderer, "_plan", replace(plan, change=plan.change + 0.5))
+        keys.append(work.key)
+        mouths = replace(learnt.mouths, frame=learnt.mouths.frame + 1)
+        patch.setattr(work.renderer, "_plan", plan)
+        patch.setattr(work.renderer, "_learnt", replace(learnt, mouths=mouths))
+        keys.append(work.key)
+    for package in ("", "torch", "scipy"):
+        with monkeypatch.context() as patch:
+            patch.setattr(lasting, "version", lambda name, p=package: str(name == p))
+            keys.append(work.key)
+    for room in ("align", "lipsync", "media"):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "a.py").write_text(room)
+    monkeypatch.setattr(lasting, "_ROOT", tmp_path)
+    for room in ("", "lipsync", "media"):
+        if room:
+            (tmp_path / room / "a.py").write_text("other")
+        lasting._code.cache_clear()
+        keys.append(work.key)
+    lasting._code.cache_clear()
+    assert len(set(keys)) == len(keys)
+
+
+def test_batch_and_piece_stay_when_the_engine_halves_its_batch(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_PIECE", 10)
+    job, renderer = _prepared(scene)
+
+    class Tight:
+        """The same mouths by an engine that runs out of memory at once."""
+
+        name, batch = "tight", 8
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(renderer, name)
+
+        def render(self, indices: list[int], *rest: object) -> object:
+            self.batch = 3
+            return renderer.render(indices, *rest)  # type: ignore[arg-type]
+
+    work = Written(probe(scene), job, Tight(), tmp_path / "a.mp4")  # type: ignore[arg-type]
+    key = work.key
+
+    def broken(_what: str, done: int, _total: int | None) -> None:
+        if done == 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(work, tmp_path / "cache", broken)
+    assert work.renderer.batch == 3  # type: ignore[attr-defined]
+    assert (work.batch, work.piece, work.key) == (8, 16, key)
+    assert [p.frames for p in Pieces(tmp_path / "cache" / FOLDER / str(key)).kept] == [16, 32, 48]
+
+
+def reading(monkeypatch: pytest.MonkeyPatch, lost: Container[int]) -> None:
+    """From now on the footage gives no pictures `lost`, and counts those behind them on."""
+    real = video.read_pictures
+
+    def read(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Picture]:
+        left = (p for p in real(path) if p.index not in lost)
+        for index, picture in enumerate(left):
+            picture.index = index
+            if index >= start:
+                yield picture
+
+    monkeypatch.setattr(video, "read_pictures", read)
+
+
+@pytest.mark.usefixtures("short_pieces")
+@pytest.mark.parametrize("lost", [range(40, 45), range(50, FRAMES)])
+def test_footage_that_loses_frames_leaves_nothing_to_the_next_run(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: range
+) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "out.mp4"
+    with monkeypatch.context() as patch:
+        reading(patch, lost)
+        with pytest.raises(MediaError, match="at first"):
+            write(prepared(scene, out), cache)
+    assert not out.exists()
+    assert not any((cache / FOLDER).iterdir())
+    done: list[int] = []
+    write(prepared(scene, out), cache, lambda _w, n, _t: done.append(n))
+    assert done == list(range(1, FRAMES + 1))
+
+
+@pytest.mark.usefixtures("short_pieces")
+def test_other_pictures_of_the_same_number_are_no_film(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, renderer = _prepared(scene)
+    kept = np.arange(FRAMES) != FRAMES - 1
+    fewer = replace(
+        job, target=cut(job.target, kept), usable=job.usable[kept]
+    )  # the tracker missed the last, the writer misses another
+    reading(monkeypatch, {40})
+    with pytest.raises(MediaError, match=r"other pictures.*frame 40"):
+        write(Written(probe(scene), fewer, renderer, tmp_path / "a.mp4"), tmp_path / "cache")
+    assert not any((tmp_path / "cache" / FOLDER).iterdir())
+
+
+def cut(track: FaceTrack, kept: np.ndarray) -> FaceTrack:
+    names = ("landmarks", "reason", "shot", "pose", "scale", "times", "doubt")
+    return replace(track, **{name: getattr(track, name)[kept] for name in names})
+
+
+@pytest.mark.usefixtures("short_pieces")
+def test_a_damaged_packet_does_not_move_the_pictures_behind_it(scene: Path, tmp_path: Path) -> None:
+    damaged, cache = tmp_path / "damaged.mov", tmp_path / "cache"
+    with FootageWriter(damaged, probe(scene), codec="prores") as writer:
+        for frame in read_frames(scene):
+            writer.write(frame)
+    with av.open(str(damaged)) as container:
+        packet = [p for p in container.demux(video=0) if p.size][5]
+        assert packet.pos is not None
+        at, size = packet.pos, packet.size
+    data = bytearray(damaged.read_bytes())
+    data[at : at + size] = bytes(size)
+    damaged.write_bytes(data)
+    frames = list(read_frames(damaged))
+    assert len(frames) == FRAMES - 1
+    assert probe(damaged).frames == FRAMES
+    job, renderer = _prepared(scene)
+    kept = np.arange(FRAMES) != 5
+    job = replace(job, target=cut(job.target, kept), usable=job.usable[kept])
+
+    def broken(_what: str, done: int, _total: int | None) -> None:
+        if done == 50:
+            raise KeyboardInterrupt
+
+    whole, out = (Written(probe(damaged), job, renderer, tmp_path / n) for n in ("a.mp4", "b.mp4"))
+    write(whole, tmp_path / "other")
+    with pytest.raises(KeyboardInterrupt):
+        write(out, cache, broken)
+    done: list[int] = []
+    write(out, cache, lambda _w, n, _t: done.append(n))
+    assert done == list(range(49, FRAMES))
+    assert out.out.read_bytes() == whole.out.read_bytes()
+
+
+@pytest.mark.usefixtures("short_pieces")
+@pytest.mark.parametrize("at", [20, FRAMES])
+def test_footage_that_is_replaced_meanwhile_is_refused(
+    scene: Path, tmp_path: Path, at: int
+) -> None:
+    footage, out = tmp_path / "footage.mp4", tmp_path / "out.mp4"
+    shutil.copyfile(scene, footage)
+    work = replace(prepared(scene, out), info=probe(footage), seen=footage_seen(footage))
+
+    def touched(_what: str, done: int, _total: int | None) -> None:
+        if done == at:
+            os.utime(footage, ns=(0, 1))
+
+    with pytest.raises(MediaError, match="was changed while"):
+        write(work, tmp_path / "cache", touched)
+    with pytest.raises(MediaError, match="was changed while"):  # since it was tracked
+        write(work, tmp_path / "cache")
+    assert not out.exists()
+    assert not any((tmp_path / "cache" / FOLDER).iterdir())
+
+
+@pytest.mark.usefixtures("short_pieces")
+def test_what_is_held_paints_nothing_again(scene: Path, tmp_path: Path) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "out.mp4"
+    with suppress(KeyboardInterrupt), ExitStack() as held:
+        write(prepared(scene, out), cache, held=held)
+        raise KeyboardInterrupt  # while it is signed
+    whole, done = out.read_bytes(), []
+    out.unlink()
+    with ExitStack() as held:
+        write(prepared(scene, out), cache, lambda _w, n, _t: done.append(n), held)
+        assert any((cache / FOLDER).iterdir())
+    assert not done
+    assert out.read_bytes() == whole
+    assert not any((cache / FOLDER).iterdir())
+
+
+@pytest.mark.usefixtures("short_pieces")
+def test_a_full_cache_is_named_and_emptied_and_a_full_target_keeps_the_pieces(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "out.mp4"
+    full = OSError(errno.ENOSPC, "No space left on device")
+    real = files._flush_to_disk
+
+    def flush(path: Path) -> None:
+        if (path.suffix == ".coded") == (filling == "cache") and "000000" not in path.name:
+            raise full
+        real(path)
+
+    monkeypatch.setattr(files, "_flush_to_disk", flush)
+    filling = "cache"
+    with pytest.raises(OutputError, match=r"cache.*no room.*WILDLINE_CACHE") as told:
+        write(prepared(scene, out), cache)
+    assert str(cache) in str(told.value)
+    assert not any((cache / FOLDER).iterdir())
+    filling = "target"
+    with pytest.raises(OutputError, match=r"out\.mp4.*no room"):
+        write(prepared(scene, out), cache)
+    (folder,) = (cache / FOLDER).iterdir()
+    assert len(list(folder.glob("[0-9]*.coded"))) == 5
+    assert not out.exists()
 
 
 def test_engines_that_cannot_begin_in_the_middle_and_stills_keep_nothing(
@@ -186,6 +430,59 @@ def test_two_at_once_do_not_share_and_strays_are_swept(tmp_path: Path) -> None:
     os.utime(old, (time.time() - 8 * 86400,) * 2)
     with unfinished(tmp_path, "other"):
         assert {p.name for p in (tmp_path / FOLDER).iterdir()} == {"abc", "other"}
+
+
+def test_a_folder_that_somebody_else_made_meanwhile_is_left_to_them(tmp_path: Path) -> None:
+    with ExitStack() as second:
+        with unfinished(tmp_path, "abc") as mine:
+            shutil.rmtree(mine)
+            other = second.enter_context(unfinished(tmp_path, "abc"))
+            assert other == mine
+            (other / "000000.coded").write_bytes(b"1")
+        assert (other / "000000.coded").exists()
+        with unfinished(tmp_path, "abc") as third:
+            assert third != other
+    assert not any((tmp_path / FOLDER).iterdir())
+
+
+def test_runs_in_line_never_lose_their_folder(tmp_path: Path) -> None:
+    def runs(name: str) -> None:
+        for _ in range(150):
+            with unfinished(tmp_path, "abc") as folder:
+                (folder / name).write_bytes(b"1")
+                assert (folder / name).read_bytes() == b"1"
+
+    with ThreadPoolExecutor(3) as pool:
+        for ended in [pool.submit(runs, name) for name in ("1.coded", "2.coded", "3.coded")]:
+            ended.result()
+    assert not any((tmp_path / FOLDER).iterdir())
+
+
+def test_a_shared_cache_works_beside_what_others_may_not_touch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / FOLDER
+    for name in ("abc-x1", "abc", "old"):
+        (place / name).mkdir(parents=True)
+        (place / name / "000000.coded").write_bytes(b"1")
+    os.utime(place / "old", (time.time() - 8 * 86400,) * 2)
+    real = os.open
+
+    def forbidden(path: Path, *how: int) -> int:
+        if Path(path).parent.name in ("abc-x1", "abc", "old"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *how)
+
+    monkeypatch.setattr(os, "open", forbidden)
+    with unfinished(tmp_path, "abc") as mine:
+        assert mine.name.startswith("abc-")
+    assert {p.name for p in place.iterdir()} == {"abc-x1", "abc", "old"}
+    mask = os.umask(0o002)
+    try:
+        with unfinished(tmp_path, "shared") as mine:
+            assert (mine / "lock").stat().st_mode & 0o777 == 0o664
+    finally:
+        os.umask(mask)
 
 
 def test_a_cache_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:

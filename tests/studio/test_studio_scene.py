@@ -9,15 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
+from align.formats import write_timing
 from align.timing import Span, Timing
 from lipsync.recheck import track_again
-from media.audio import Sound
+from media.audio import Sound, write_wav
 from media.colour import ColourTags
 from media.footage import FootageInfo, Frame
 from media.reader import read_frames
 from media.time import FrameRate
 from media.writer import FootageWriter
+from studio import scene
 from studio._jobs import quiet
+from studio.consent import Consent, save_consent
 from studio.scene import _lip_scores
 
 PRESENTER = Path(__file__).resolve().parents[2] / "samples" / "presenter.mp4"
@@ -75,3 +78,42 @@ def test_lips_among_lookalikes_are_measured_by_place_or_not_at_all(
     assert lips is not None
     assert lips.frames == COUNT
     assert _lip_scores(alone, wall, tone, times, None, quiet) is None
+
+
+@pytest.mark.slow
+def test_what_is_painted_is_kept_until_it_is_delivered(
+    tone: Sound, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not PRESENTER.is_file():
+        pytest.skip("samples/presenter.mp4 is not there; make it with samples/make_presenter.py")
+    monkeypatch.setenv("WILDLINE_CACHE", str(tmp_path / "cache"))
+    line, times, out = (tmp_path / n for n in ("line.wav", "line.json", "out.mp4"))
+    footage = _write(tmp_path / "a.mp4", [f.rgb for f in read_frames(PRESENTER, 0, 12)])
+    save_consent(consent, tmp_path / "consent.toml")
+    write_wav(line, tone.cut(0, 0.4))
+    phones = (Span("M", 0.0, 0.1), Span("AA", 0.1, 0.3), Span("M", 0.3, 0.4))
+    write_timing(Timing((Span("mom", 0.0, 0.4),), phones, 0.4), times)
+    painted: list[int] = []
+
+    def made() -> None:
+        scene.resync(
+            footage, line, out, consent=tmp_path / "consent.toml", timing=times, score=False,
+            progress=lambda what, n, _t: painted.append(n) if "writing" in what else None,
+        )  # fmt: skip
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    unfinished = tmp_path / "cache" / "lipsync" / "unfinished"
+    with monkeypatch.context() as patch:
+        patch.setattr(scene, "publish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            made()
+    assert not out.exists()
+    assert list(unfinished.rglob("*.coded"))
+    assert painted[-1] == 12
+    painted.clear()
+    made()
+    assert not painted
+    assert len(list(read_frames(out))) == 12
+    assert not list(unfinished.iterdir())
