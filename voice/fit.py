@@ -63,6 +63,7 @@ _COMPARED_SENTENCES = 4  # of the best stock voice
 _MANNER_SENTENCES = 3
 _CHECKED_CLIPS = 4
 _TOP_MARGIN = 0.96  # the loss stops this much below the edge of the recordings' band
+_NARROW_MARGIN = 0.85  # and of a narrow band's: a steep filter is still heard on its way down
 _HIGHEST_HZ = 11_000.0
 _PLAIN_MOS = 3.0  # a manner that sounds worse than this must be worth it
 _WEIGHTS = ("kokoro-onnx", "ge2e", "voicefilter-embedder")
@@ -319,7 +320,8 @@ class _Fit:
 
     def _loss(self, trained: Sequence[Target]) -> TimbreLoss:
         person = self.person
-        top = min(_HIGHEST_HZ, _TOP_MARGIN * person.band_hz)
+        margin = _NARROW_MARGIN if person.narrow else _TOP_MARGIN
+        top = min(_HIGHEST_HZ, margin * person.band_hz)
         mel = MelLoss(top, _noise(trained, person.trained), person.low_hz)
         encoder = copy.deepcopy(ge2e())
         return TimbreLoss(mel, encoder, person.ge2e, top, low_hz=person.low_hz)
