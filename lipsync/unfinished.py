@@ -91,7 +91,8 @@ def _cache_error(cache: Path, error: OutputError) -> OutputError:
 def _held(place: Path, key: str) -> tuple[Path, int]:
     """The folder of `key`, or another while it is held by somebody; and what holds it."""
     folder = place / key
-    folder.mkdir(exist_ok=True)
+    with suppress(FileExistsError):  # `exist_ok` asks again, when it may be gone
+        folder.mkdir()
     with suppress(PermissionError):  # somebody else's, who does not share
         handle = _locked(folder / _LOCK)
         if handle is not None:

@@ -445,6 +445,22 @@ def test_a_folder_that_somebody_else_made_meanwhile_is_left_to_them(tmp_path: Pa
     assert not any((tmp_path / FOLDER).iterdir())
 
 
+def test_the_lock_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone: list[str] = []
+    real = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        gone.append(path.name)
+        real(path, missing_ok)
+
+    with unfinished(tmp_path, "abc") as mine:
+        for number in range(9):
+            (mine / f"{number}.coded").write_bytes(b"1")
+        monkeypatch.setattr(Path, "unlink", unlink)
+    assert len(gone) == 10
+    assert gone[-1] == "lock"
+
+
 def test_runs_in_line_never_lose_their_folder(tmp_path: Path) -> None:
     def runs(name: str) -> None:
         for _ in range(150):
