@@ -46,7 +46,13 @@ def run(
     minutes: Sequence[float],
     earlier: Result | None,
 ) -> None:
-    """Fill `result`; rows of other lengths that an earlier run wrote are kept."""
+    """Fill `result`.
+
+    Rows of other lengths are kept that an earlier run of the same code wrote on the same machine
+    of the same picture.
+    """
+    from media.video import probe
+
     wildline = str(Path(sys.executable).with_name("wildline"))
     clip = footage or ROOT / "samples" / "presenter.mp4"
     consent, line, paper = (scratch / n for n in ("consent.toml", "line.wav", "release.txt"))
@@ -55,7 +61,16 @@ def run(
     new = [wildline, "consent", "new", "-o", str(consent), "--use", "face-alter"]
     command([*new, *_CONSENT, *_DAYS, "--document", str(paper)], environment)
     command([wildline, "say", LINE, "--voice", "stock:mezzo-1", "-o", str(line)], environment)
-    kept = [] if earlier is None else [r for r in earlier.rows if r["minutes"] not in minutes]
+    picture = f"{(facts := probe(clip)).width}x{facts.height}"
+    alike = earlier is not None and (earlier.machine, earlier.versions) == (
+        result.machine,
+        result.versions,
+    )
+    kept = [
+        row
+        for row in (earlier.rows if earlier is not None and alike else ())
+        if row["minutes"] not in minutes and row["picture"] == picture
+    ]
     fresh = []
     for length in minutes:
         scene = scratch / f"scene-{length:g}{clip.suffix}"

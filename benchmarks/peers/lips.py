@@ -40,11 +40,11 @@ _DAYS = ("--signed", "2026-01-01", "--start", "2026-01-01", "--expiry", "2099-12
 
 def run(result: Result, scratch: Path, *, footage: Path | None, s3fd: int, seconds: float) -> None:
     """Fill `result`."""
+    from media.audio import read_sound
+
     wildline = str(Path(sys.executable).with_name("wildline"))
     own = footage is None
     scene = footage or ROOT / "samples" / "presenter.mp4"
-    if own and seconds:
-        scene = shortened(scene, seconds, scratch / "scene.mp4")
     line, consent = scratch / "line.wav", scratch / "consent.toml"
     environment = {**os.environ, "WILDLINE_HOME": str(scratch / "home")}
     paper = scratch / "release.txt"
@@ -54,6 +54,9 @@ def run(result: Result, scratch: Path, *, footage: Path | None, s3fd: int, secon
     text = f"{LINE} {LINES[2]}" if seconds else f"{PARAGRAPH} {LINE}"
     say = [wildline, "say", text, "--voice", "stock:mezzo-1", "--takes", "1", "-o", str(line)]
     command(say, environment)
+    if own:  # no more of it than is spoken: the loop stops there, and ours passes the rest through
+        length = float(read_sound(line).duration_s)
+        scene = shortened(scene, min(seconds or length, length), scratch / "scene.mp4")
     environment["WILDLINE_CACHE"] = str(scratch / "cache")  # nothing about this footage is known
     if own:
         result.rows.append(truth(wildline, scene, scratch, environment))

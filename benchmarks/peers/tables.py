@@ -135,7 +135,9 @@ def own_versions() -> dict[str, str]:
     command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
-        found["wildline"] += f" ({done.stdout.strip()})"
+        status = ["git", "-C", str(ROOT), "status", "--porcelain", "--", "*.py"]
+        changed = subprocess.run(status, capture_output=True, text=True, check=False).stdout
+        found["wildline"] += f" ({done.stdout.strip()}{', changed' if changed.strip() else ''})"
     return found
 
 
