@@ -52,6 +52,7 @@ _FORMATS = {
     ".mp3": "audio/mpeg",
 }
 _SIDECAR = ".credentials.json"
+_HELD_MB, _HASHED_KB = 16, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,12 @@ def _context(identity: Identity | None) -> Iterator[Any]:
     settings: dict[str, Any] = {
         "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
         "builder": {"thumbnail": {"enabled": False}},
+        # Hashed and stored in parts; else a film is held in memory, twice when it is signed.
+        "core": {
+            "backing_store_memory_threshold_in_mb": _HELD_MB,
+            "merkle_tree_chunk_size_in_kb": _HASHED_KB,
+            "merkle_tree_max_proofs": 0,  # every part's hash in the manifest, none in boxes behind
+        },
     }
     if identity is not None:
         settings["trust"] = {"trust_anchors": identity.authority}

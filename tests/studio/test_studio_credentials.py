@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +52,53 @@ def test_signed_files_verify_and_a_flipped_byte_does_not(
     damaged = read_credentials(path)
     assert damaged.state == "altered"
     assert damaged.problems
+
+
+def _enlarge(path: Path, extra: int) -> None:
+    """Let the media at the end of an MP4 be `extra` zeros longer."""
+    at, content = 0, path.read_bytes()
+    while True:
+        size, kind = struct.unpack_from(">I4s", content, at)
+        if at + size == len(content):
+            break
+        at += size
+    assert kind == b"mdat"
+    with path.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(struct.pack(">I", size + extra))
+        stream.truncate(len(content) + extra)
+
+
+def test_every_part_of_a_large_film_is_hashed(make_clip: Callable[[str], Path]) -> None:
+    path = make_clip("a.mp4")
+    _enlarge(path, 2_600_000)  # several parts, the last one not full
+    sign(path, _statement())
+    assert read_credentials(path).state == "intact"
+    size = path.stat().st_size
+    for back in (1, 300_000, 700_000, 1_500_000, 2_599_999):
+        with path.open("r+b") as stream:
+            stream.seek(size - back)
+            stream.write(b"\x01")
+            stream.flush()
+            assert read_credentials(path).state == "altered", back
+            stream.seek(size - back)
+            stream.write(b"\x00")
+    assert read_credentials(path).state == "intact"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_signing_a_film_does_not_hold_it(make_clip: Callable[[str], Path]) -> None:
+    path = make_clip("a.mp4")
+    _enlarge(path, 200 << 20)
+    code = (
+        "import sys; from pathlib import Path; from studio.credentials import *\n"
+        "path = Path(sys.argv[1]); sign(path, Statement('line', 'a title', None))\n"
+        "assert read_credentials(path).state == 'intact'\n"
+        "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 150 << 10
 
 
 def test_the_mouth_is_an_edit_of_its_footage_and_carries_the_line(
