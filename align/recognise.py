@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -114,9 +115,13 @@ def _recogniser() -> tuple[Any, Lock]:
 
     from align._weights import whisper_folder
 
+    torch = sys.modules.get("torch")
+    threads = None if torch is None else torch.get_num_threads()
     model = WhisperModel(
         str(whisper_folder()), device="cpu", compute_type="int8", local_files_only=True
     )
+    if torch is not None:  # CTranslate2 sets the number for everybody who computes with OpenMP
+        torch.set_num_threads(threads)
     return model, Lock()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -167,3 +170,15 @@ def test_the_search_stops_where_the_words_of_the_sound_stop() -> None:
     short = best_path(graph, scores[:6], silent[:6], 1.0, whole=False)
     assert short is not None
     assert {s.word for s in short[0]} == {0}
+
+
+def test_the_recogniser_leaves_the_number_of_threads_alone() -> None:
+    code = (
+        "import torch; torch.set_num_threads(1)\n"
+        "from align.recognise import _recogniser; _recogniser()\n"
+        "print(torch.get_num_threads())"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "1"

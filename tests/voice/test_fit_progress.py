@@ -88,15 +88,18 @@ def test_what_is_damaged_or_of_another_fit_is_not_used(tmp_path: Path) -> None:
 
 
 def test_another_sound_text_or_setting_is_another_fit() -> None:
-    def clip(text: str, value: float) -> SimpleNamespace:
-        return SimpleNamespace(text=text, sound=SimpleNamespace(samples=np.full(9, value)))
+    def clip(text: str, value: float, noise: float | None = None) -> SimpleNamespace:
+        taken = None if noise is None else np.full(9, noise)
+        sound = SimpleNamespace(samples=np.full(9, value))
+        return SimpleNamespace(text=text, sound=sound, noise=taken)
 
     marks = {
         fingerprint([clip("We go.", 0.1)], 0),
         fingerprint([clip("We go.", 0.2)], 0),
         fingerprint([clip("We stay.", 0.1)], 0),
+        fingerprint([clip("We go.", 0.1, 0.02)], 0),
         fingerprint([clip("We go.", 0.1)], 1),
         fingerprint([clip("We go.", 0.1), clip("We go.", 0.1)], 0),
     }
-    assert len(marks) == 5
+    assert len(marks) == 6
     assert fingerprint([clip("We go.", 0.1)], 0) in marks
