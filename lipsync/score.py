@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lipsync.crop import lip_shape
 from lipsync.motion import HEIGHT, OPENING, WIDTH, closed_below, silence
+from lipsync.offset import best_shift
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -166,20 +167,8 @@ def speech_offset(opening: Doubles | Floats, sound: Sound, rate: FrameRate) -> t
     reach = max(1, round(_OFFSET_REACH_S * float(rate)))
     if n <= 3 * reach:
         return _NAN, _NAN
-    shifts = list(range(-reach, reach + 1))
-    scores = np.array(
-        [
-            _correlation(lips[max(0, s) : n + min(0, s)], loud[max(0, -s) : n - max(0, s)])
-            for s in shifts
-        ]
-    )
-    at = int(scores.argmax())
-    shift = float(shifts[at])
-    if 0 < at < len(scores) - 1:
-        left, top, right = scores[at - 1 : at + 2]
-        bend = left - 2 * top + right
-        shift += 0.5 * (left - right) / bend if bend < 0 else 0.0
-    return 1000 * shift / float(rate), float(scores[at])
+    shift, scores = best_shift(lips[:, None], loud[:, None], np.ones(1), reach)
+    return 1000 * shift / float(rate), float(scores.max())
 
 
 def compare_pictures(ours: Pixels, real: Pixels) -> PictureScores:
