@@ -36,6 +36,7 @@ __all__ = [
     "hear",
     "read_along",
     "recognise_piece",
+    "recogniser",
     "segments_of",
 ]
 
@@ -110,7 +111,11 @@ class Transcript:
 
 
 @cache
-def _recogniser() -> tuple[Any, Lock]:
+def recogniser() -> tuple[Any, Lock]:
+    """The faster-whisper model of the whole program, loaded when it is first wanted, and its lock.
+
+    Raises `WeightsError` when it is not there.
+    """
     from faster_whisper import WhisperModel
 
     from align._weights import whisper_folder
@@ -132,7 +137,7 @@ def segments_of(
 
     It stops where less than `tail_s` seconds are left.
     """
-    model, lock = _recogniser()
+    model, lock = recogniser()
     with lock:
         found, _ = model.transcribe(
             samples,
@@ -207,7 +212,7 @@ def read_along(samples: NDArray[np.float32], words: Sequence[str]) -> Reading | 
     from faster_whisper.audio import pad_or_trim
     from faster_whisper.tokenizer import Tokenizer
 
-    model, lock = _recogniser()
+    model, lock = recogniser()
     tokens = Tokenizer(
         model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=LANGUAGE
     )

@@ -93,6 +93,8 @@ class Result:
     lip_px: float
     #: Milliseconds by which our opening comes later than the real one, by cross-correlation.
     late_ms: float
+    #: Milliseconds by which our lips run ahead of the sound, by the motion model; None: untold.
+    ahead_ms: float | None
     wide_psnr: float
     mouth: PictureScores
     joins: float
@@ -236,6 +238,7 @@ def evaluate(
         shown_planned=alike(shown, planned),
         lip_px=lip_distance(track, truth),
         late_ms=later_by(shown, wanted, float(clip.track.rate)),
+        ahead_ms=ahead_of_sound(renderer, track, timing, sound),
         wide_psnr=wide_psnr(real, ours, truth),
         mouth=compare_pictures(mouths(ours, truth), mouths(real, truth)),
         joins=joins / max(len(path), 1),
@@ -254,6 +257,27 @@ def later_by(ours: Floats, real: Floats, rate: float) -> float:
     reach = max(1, round(0.2 * rate))
     frames, _ = best_shift(ours[:, None], real[:, None], np.ones(1), reach)
     return 1000 * frames / rate
+
+
+def ahead_of_sound(
+    renderer: MouthBankRenderer, track: FaceTrack, timing: Timing, sound: Sound
+) -> float | None:
+    """Milliseconds by which the lips of `track` run ahead of `sound`, by the motion model."""
+    example = MotionExample(timing, sound, lip_shape(track.landmarks), track.rate)
+    lead = own_lead(renderer.model, example)
+    return None if lead is None else 1000 * lead
+
+
+def offsets(name: str, of: Sequence[float | None]) -> str:
+    """One row: mean and largest size of offsets in milliseconds, and their mean."""
+    told = np.array([x for x in of if x is not None])
+    if not len(told):
+        return f"  {name:44s} not told in any clip"
+    within = 100 * np.mean(np.abs(told) <= 20)
+    return (
+        f"  {name:44s} |offset| {np.abs(told).mean():5.1f} ms, largest {np.abs(told).max():5.1f}, "
+        f"mean {told.mean():+5.1f}, within 20 ms {within:.0f} % of {len(told)}"
+    )
 
 
 def lip_distance(ours: FaceTrack, real: FaceTrack) -> float:
@@ -351,6 +375,7 @@ def grid(
         results = []
         start = time.perf_counter()
         lying: list[tuple[float, float, float]] = []
+        leads: list[float | None] = []
         for lies in test:
             plan(renderer, lies, bank)
             if not results:
@@ -364,6 +389,8 @@ def grid(
             example = MotionExample(lies.timing, lies.sound, real, lies.track.rate)
             lead = own_lead(renderer.model, example)
             opening = real[:, 0]
+            leads.append(None if lead is None else 1000 * lead)
+            lead = lead or 0.0
             lying.append(
                 (
                     alike(renderer.predicted[:, 0], opening),
@@ -382,6 +409,10 @@ def grid(
             f"their pictures lie {as_is[2]:.0f} ms off their sound on average, which is undone "
             f"above; as they lie: predicted {as_is[0]:.3f}, planned {as_is[1]:.3f}"
         )
+        print("lips ahead of the sound (+), clip by clip:")
+        print(offsets("real lips, as they lie, by the motion model", leads))
+        print(offsets("rendered lips, by the motion model", [r.ahead_ms for r in results]))
+        print(offsets("rendered lips against the real, in step", [-r.late_ms for r in results]))
     if sheets:
         for clip in test:
             contact_sheets(clip.path.stem, pictures[clip.path.stem], clip.track, sheets)

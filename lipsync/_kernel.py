@@ -2,7 +2,8 @@
 
 The kernel looks at the visemes and at the sound, each in a narrow and in a wide window,
 and is half the mean of the four (a sum: what any one of them explains) and half the
-product of wide visemes and narrow sound (what only both together explain). Centres are a
+product of wide visemes and narrow sound (what only both together explain). What a recogniser
+hears adds two streams, and its narrow one times the wide visemes a second product. Centres are a
 subset of the examples (C. Williams and M. Seeger, "Using the Nystroem method to speed up
 kernel machines", NIPS 2000), so time and memory stay bounded however long the archive.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ __all__ = ["KernelFit", "fit_kernel"]
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
+Numbers = NDArray[np.floating[Any]]
 
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 _BLOCK = 512  # rows of the kernel that are worked on at once
@@ -30,66 +33,76 @@ _WIDTH_SUM, _WIDTH_PRODUCT = 2.0, 4.0
 class KernelFit:
     """A fitted regression from feature streams to k numbers.
 
-    `centres` one float64[m, d] per stream, `spans` the median squared distance of each,
+    `centres` one [m, d] per stream, `spans` the median squared distance of each,
     `weights` float64[m, k], `mean` float64[k]. `held_out` float64[n, k] are predictions
-    of the examples by models that had not seen them.
+    of the examples by models that had not seen them. The first stream counts together with each
+    of the last `together`.
     """
 
-    centres: tuple[Doubles, ...]
+    centres: tuple[Numbers, ...]
     spans: tuple[float, ...]
     weights: Doubles
     mean: Doubles
     strength: float
     held_out: Doubles
+    together: int = 1
 
-    def __call__(self, streams: Sequence[Doubles]) -> Doubles:
+    def __call__(self, streams: Sequence[Numbers]) -> Doubles:
         """Predictions float64[n, k] for `streams`, in the order they were fitted in."""
         parts = range(0, len(streams[0]), _BLOCK)
         return (
             np.concatenate(
-                [
-                    _kernel([s[i : i + _BLOCK] for s in streams], self.centres, self.spans)
-                    @ self.weights
-                    for i in parts
-                ]
+                [self._rows([s[i : i + _BLOCK] for s in streams]) @ self.weights for i in parts]
                 or [np.zeros((0, len(self.mean)))]
             )
             + self.mean
         )
 
+    def _rows(self, streams: Sequence[Numbers]) -> Doubles:
+        return _kernel(streams, self.centres, self.spans, self.together)
 
-def _distances(a: Doubles, b: Doubles) -> Doubles:
+
+def _distances(a: Numbers, b: Numbers) -> Numbers:
     """Squared distances float64[len(a), len(b)]."""
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
     return np.asarray(np.maximum(squared, 0))
 
 
 def _kernel(
-    streams: Sequence[Doubles], centres: Sequence[Doubles], spans: Sequence[float]
+    streams: Sequence[Numbers],
+    centres: Sequence[Numbers],
+    spans: Sequence[float],
+    together: int,
 ) -> Doubles:
-    """Kernel values float64[n, m]; the first stream times the last is the product part."""
+    """Kernel values float64[n, m]; the first stream times the last ones is the product part."""
     far = [_distances(s, c) / w for s, c, w in zip(streams, centres, spans, strict=True)]
-    total = np.exp(-(far[0] + far[-1]) / _WIDTH_PRODUCT) if len(far) > 1 else np.exp(-far[0])
+    if len(far) == 1:
+        total = np.exp(-far[0])
+    else:
+        total = np.exp(-(far[0] + far[-1]) / _WIDTH_PRODUCT) / together
+        for each in far[-together:-1]:
+            total += np.exp(-(far[0] + each) / _WIDTH_PRODUCT) / together
     for each in far:
         total += np.exp(-each / _WIDTH_SUM) / len(far)
     return np.asarray(0.5 * total)
 
 
 def fit_kernel(
-    streams: Sequence[Doubles],
+    streams: Sequence[Numbers],
     wanted: Doubles,
     folds: NDArray[np.intp],
     *,
     judged: Sequence[int],
     most_centres: int = 1500,
     strengths: Sequence[float] = _STRENGTHS,
+    together: int = 1,
     seed: int = 0,
 ) -> KernelFit:
-    """Fit `wanted` float64[n, k] from `streams` (each float64[n, d]).
+    """Fit `wanted` float64[n, k] from `streams` (each [n, d]).
 
     `folds` [n] numbers the group of every example: a group is predicted by what was fitted
     on the others, and the strength of regularisation that correlates best there, averaged
-    over the columns `judged`, is used.
+    over the columns `judged`, is used. `together`: see `KernelFit`.
     """
     n = len(wanted)
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[:most_centres])
@@ -97,7 +110,8 @@ def fit_kernel(
     spans = tuple(_span(c) for c in centres)
     kernel = np.empty((n, len(chosen)), np.float32)  # the largest array of all: 70 MB
     for i in range(0, n, _BLOCK):
-        kernel[i : i + _BLOCK] = _kernel([s[i : i + _BLOCK] for s in streams], centres, spans)
+        rows = [s[i : i + _BLOCK] for s in streams]
+        kernel[i : i + _BLOCK] = _kernel(rows, centres, spans, together)
     mean = wanted.mean(0)
     problem = _Problem.of(kernel, kernel[chosen], wanted - mean, folds)
     if len(problem.groups) < 2:
@@ -107,7 +121,8 @@ def fit_kernel(
     else:
         tried = [(problem.held_out(s), s) for s in strengths]
         guess, strength = max(tried, key=lambda t: problem.score(t[0], judged))
-    return KernelFit(centres, spans, problem.weights(strength), mean, strength, guess + mean)
+    weights = problem.weights(strength)
+    return KernelFit(centres, spans, weights, mean, strength, guess + mean, together)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,7 +178,7 @@ def _product(kernel: Floats, weights: Doubles) -> Doubles:
     return np.concatenate([kernel[i : i + _BLOCK].astype(np.float64) @ weights for i in parts])
 
 
-def _span(points: Doubles) -> float:
+def _span(points: Numbers) -> float:
     """Median squared distance among (at most 300 of) `points`."""
     some = points[:: max(1, len(points) // 300)]
     return max(float(np.median(_distances(some, some))), 1e-6)

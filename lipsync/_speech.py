@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["STEPS_PER_S", "CEPSTRA", "cepstra", "viseme_track", "windows"]
 
 Doubles = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
 
 #: Feature steps per second.
 STEPS_PER_S = 100
@@ -75,13 +76,21 @@ def cepstra(sound: Sound, timing: Timing, steps: int) -> Doubles:
     return _smooth(np.clip((coefficients - coefficients[spoken].mean(0)) / spread, -4, 4))
 
 
-def windows(track: Doubles, at_s: Doubles, reach_s: float, step_s: float = 0.04) -> Doubles:
-    """Rows of `track` around every time of `at_s` [n] seconds, float64[n, taps * columns].
+def windows(
+    track: Numbers,
+    at_s: Doubles,
+    reach_s: float,
+    *,
+    step_s: float = 0.04,
+    per_s: int = STEPS_PER_S,
+) -> Numbers:
+    """Rows of `track` around every time of `at_s` [n] seconds, [n, taps * columns] of its type.
 
-    Taps lie `step_s` apart from -reach to +reach; beyond the ends the last row repeats.
+    Taps lie `step_s` apart from -reach to +reach; beyond the ends the last row repeats. The track
+    has `per_s` rows a second.
     """
     taps = np.arange(-round(reach_s / step_s), round(reach_s / step_s) + 1) * step_s
-    at = np.floor((at_s[:, None] + taps) * STEPS_PER_S).astype(np.intp)
+    at = np.floor((at_s[:, None] + taps) * per_s).astype(np.intp)
     return np.asarray(track[np.clip(at, 0, len(track) - 1)].reshape(len(at_s), -1))
 
 

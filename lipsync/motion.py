@@ -4,7 +4,8 @@
     shapes = model.predict(new_timing, new_sound, rate, n)      # float32[n, 7], LIP_FEATURES
 
 Fitted in seconds on the person's own footage: kernel ridge regression from a window of
-visemes and mel cepstra, its strength chosen on held-out stretches. Two things never depend on
+visemes, mel cepstra and (`hear`) what a speech recogniser's encoder makes of the sound, its
+strength chosen on held-out stretches. Two things never depend on
 the regression: the lips are shut on every p, b, m and in silence (from the timing), and
 the amount of movement equals the person's own (`articulation` scales it). Footage without
 understood speech still gives a model: dominance curves in the person's measured ranges.
@@ -20,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align import visemes
+from lipsync._ear import HEARD_PER_S, Ear
 from lipsync._kernel import KernelFit, fit_kernel
+from lipsync._network import NetworkFit, fit_networks
 from lipsync._speech import STEPS_PER_S, cepstra, viseme_track, windows
 from lipsync.crop import LIP_FEATURES
 from media.errors import ArchiveError
@@ -42,6 +45,7 @@ __all__ = [
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
+Numbers = NDArray[np.floating[Any]]
 Flags = NDArray[np.bool_]
 
 OPENING, WIDTH, HEIGHT, JAW_DROP = (
@@ -55,6 +59,8 @@ NATURAL_LEAD_S = 0.01
 IN_SYNC_S = 0.08
 #: Speech needed to learn from; less gives dominance curves.
 ENOUGH_SPEECH_S = 6.0
+#: Speech from which listening with the recogniser's ear (and its networks) is worth its time.
+ENOUGH_TO_HEAR_S = 20.0
 #: Lips stay shut in a pause, but for the time they take to close after the last sound and
 #: to part before the next (people draw breath and take the first vowel's shape early; measured
 #: on two speakers: half the frames 0.25 s ahead of a phrase are open, few 0.4 s ahead).
@@ -65,8 +71,14 @@ _CLOSELY: dict[str, Any] = {}
 _QUICK: dict[str, Any] = {"most_centres": 600, "strengths": (0.1,)}
 _BLOCK_S = 3.0
 _FOLDS = 5
+# How much an error of each of `LIP_FEATURES` counts when networks learn, and which shares of them
+# are tried beside the kernel.
+_IMPORTANCE = (2.0, 1.0, 0.5, 1.0, 0.5, 0.3, 0.5)
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Half widths of the two windows, the wide one first.
 _REACH_S = (0.2, 0.08)
+# The like for what the recogniser hears: its rows know their neighbours.
+_HEARD_REACH_S = (0.2, 0.04)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +171,7 @@ class _Person:
 class MotionModel:
     """How one person's lips follow speech. `held_out` are correlations per `LIP_FEATURES`
     on stretches not learnt from (NaN for a model without learnt speech); `speech_s` is how
-    much was learnt from.
+    much was learnt from. `network` has this `share` in what the `kernel` predicts.
     """
 
     person: _Person
@@ -167,6 +179,9 @@ class MotionModel:
     gain: Doubles
     held_out: Doubles
     speech_s: float
+    ear: Ear | None = None
+    network: NetworkFit | None = None
+    share: float = 0.0
 
     @property
     def closed_below(self) -> float:
@@ -175,11 +190,18 @@ class MotionModel:
 
     @classmethod
     def fit(
-        cls, examples: Sequence[MotionExample], *, seed: int = 0, quick: bool = False
+        cls,
+        examples: Sequence[MotionExample],
+        *,
+        seed: int = 0,
+        quick: bool = False,
+        hear: bool = False,
     ) -> MotionModel:
         """Learn from footage. Examples whose picture is out of sync must be shifted first.
 
-        `quick` looks at fewer frames, and less closely.
+        `quick` looks at fewer frames, and less closely. `hear` listens with the recogniser's
+        encoder, too, where there is one (17 ms of a processor per second of sound, also to
+        predict).
 
         Raises `ArchiveError` when no lips are seen at all.
         """
@@ -191,17 +213,30 @@ class MotionModel:
                 "face is near enough and turned to the camera"
             )
         person = _Person.measure(seen)
-        heard = [_Heard.of(e) for e in examples if _speaks(e)]
+        speaking = [e for e in examples if _speaks(e)]
+        heard = [_Heard.of(e) for e in speaking]
         speech = sum(h.speech_s for h in heard)
         if speech < ENOUGH_SPEECH_S:
             ones = np.ones(len(LIP_FEATURES))
             return cls(person, None, ones, ones * np.nan, speech)
+        hear = hear and speech >= ENOUGH_TO_HEAR_S
+        ear, rows = Ear.learn([e.sound for e in speaking if e.sound]) if hear else (None, [])
+        if ear is not None:
+            heard = [replace(h, heard=r) for h, r in zip(heard, rows, strict=True)]
         data = _stack(heard, seed, at_most=_QUICK_FRAMES if quick else _MOST_FRAMES)
         how = _QUICK if quick else _CLOSELY
         judged = (OPENING, WIDTH, HEIGHT)
+        # Visemes count together with the sound, and with what is heard in it.
+        how = {**how, "together": 1 if ear is None else 2}
         kernel = fit_kernel(data.streams, data.shapes, data.folds, judged=judged, seed=seed, **how)
-        gain = _gain(person, kernel, data)
-        return cls(person, kernel, gain, _correlations(kernel.held_out, data.shapes), speech)
+        guess, network, share = kernel.held_out, None, 0.0
+        if ear is not None:
+            network, share = _network(data, guess, judged, seed)
+        if network is not None:
+            guess = guess + share * (network.held_out - guess)
+        gain = _gain(person, guess, data)
+        held_out = _correlations(guess, data.shapes)
+        return cls(person, kernel, gain, held_out, speech, ear, network, share)
 
     def predict(
         self,
@@ -220,7 +255,11 @@ class MotionModel:
         if self.kernel is not None and sound is not None and timing.phones:
             tracks = _tracks(timing, sound, n / float(rate))
             at = ((np.arange(n) + 0.5) / float(rate) + NATURAL_LEAD_S).astype(np.float64)
-            raw = self.kernel([windows(t, at, r) for t in tracks for r in _REACH_S])
+            heard = None if self.ear is None else self.ear(sound)
+            streams = _streams(*tracks, heard, at, _REACH_S)
+            raw = self.kernel(streams)
+            if self.network is not None:
+                raw = raw + self.share * (self.network(_features(streams)) - raw)
             shapes = self.kernel.mean + self.gain * (raw - self.kernel.mean)
         else:
             shapes = self._from_dominance(timing, rate, n)
@@ -323,6 +362,7 @@ class _Heard:
     rate: float
     tight: Flags
     speech_s: float
+    heard: Floats | None = None  # by the recogniser, 50 Hz
 
     @classmethod
     def of(cls, example: MotionExample) -> _Heard:
@@ -337,18 +377,32 @@ class _Heard:
 
     def streams(
         self, frames: NDArray[np.intp], reach: Sequence[float], shift_s: float
-    ) -> list[Doubles]:
-        """Windows of visemes, then of sound, around `frames`."""
+    ) -> list[Numbers]:
+        """Windows around `frames`, see `_streams`."""
         at = ((frames + 0.5) / self.rate + shift_s).astype(np.float64)
-        return [windows(track, at, r) for track in (self.said, self.sounds) for r in reach]
+        return _streams(self.said, self.sounds, self.heard, at, reach)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Data:
-    streams: list[Doubles]
+    streams: list[Numbers]
     shapes: Doubles
     folds: NDArray[np.intp]
     tight: Flags
+
+
+def _streams(
+    said: Doubles, sounds: Doubles, heard: Floats | None, at: Doubles, reach: Sequence[float]
+) -> list[Numbers]:
+    """Windows at seconds `at` of visemes, of what is heard (if it is), and of sound.
+
+    The order matters to the kernel: the first counts together with the last, or the last two.
+    """
+    streams: list[Numbers] = [windows(said, at, r) for r in reach]
+    streams += [windows(sounds, at, r) for r in reach]
+    if heard is not None:
+        streams[-1:-1] = [windows(heard, at, r, per_s=HEARD_PER_S) for r in _HEARD_REACH_S]
+    return streams
 
 
 def _tracks(timing: Timing, sound: Sound, length_s: float) -> tuple[Doubles, Doubles]:
@@ -385,17 +439,44 @@ def _stack(
     return _Data(streams, shapes[keep], folds.astype(np.intp), tight[keep])
 
 
-def _gain(person: _Person, kernel: KernelFit, data: _Data) -> Doubles:
-    """Factor per feature that makes held-out predictions move as much as the person does.
+def _features(streams: Sequence[Numbers]) -> Floats:
+    """The wide windows of all three inputs side by side, for networks."""
+    said, _, sounds, heard, *_ = streams
+    return np.concatenate([said, sounds, heard], axis=1, dtype=np.float32)
+
+
+def _network(
+    data: _Data, guess: Doubles, judged: Sequence[int], seed: int
+) -> tuple[NetworkFit | None, float]:
+    """Networks fitted on the same examples, and the share at which they help `guess` most on
+    stretches that were not learnt from; None where they do not.
+    """
+    network = fit_networks(
+        _features(data.streams), data.shapes, data.folds, importance=_IMPORTANCE, seed=seed
+    )
+    if network is None:
+        return None, 0.0
+    wanted = data.shapes[:, judged]
+    away = network.held_out - guess
+    scores = [
+        float(_correlations((guess + share * away)[:, judged], wanted).mean()) for share in _SHARES
+    ]
+    share = _SHARES[int(np.argmax(scores))]
+    return (network, share) if share > 0 else (None, 0.0)
+
+
+def _gain(person: _Person, guess: Doubles, data: _Data) -> Doubles:
+    """Factor per feature that makes held-out predictions (`guess`) move as much as the person does.
 
     Regression pulls towards the mean; what the timing shuts moves on its own account, so the
     spread is compared after shutting.
     """
-    away, wanted = kernel.held_out - kernel.mean, data.shapes.std(0)
+    mean, wanted = data.shapes.mean(0), data.shapes.std(0)
+    away = guess - mean
     low, high = np.full(len(wanted), 0.8), np.full(len(wanted), 2.5)
     for _ in range(20):
         middle = 0.5 * (low + high)
-        spread = person.possible(kernel.mean + middle * away, data.tight).std(0)
+        spread = person.possible(mean + middle * away, data.tight).std(0)
         low, high = np.where(spread < wanted, middle, low), np.where(spread < wanted, high, middle)
     return np.asarray(0.5 * (low + high))
 

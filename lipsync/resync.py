@@ -55,6 +55,11 @@ __all__ = [
 ]
 
 
+# Models are forgotten before so many frames are written: it takes minutes, to load them again 1 s.
+# The clips of a batch are shorter, and each wants what the one before it left.
+_LONG_FRAMES = 4000
+
+
 @dataclass(frozen=True, slots=True)
 class PassedStretch:
     """Frames `first` up to and including `last` that kept their own mouth, and why."""
@@ -126,6 +131,7 @@ def resync(
     run that was killed goes on where it broke off when it is started again (`lipsync.writing`);
     what that needs is removed when `held` is closed, or without one when `out` is written.
     """
+    from align.models import forget_models
     from lipsync.fitness import Unfit
     from media.fields import refuse_interlaced
     from media.files import user_cache_dir
@@ -142,12 +148,18 @@ def resync(
     follow = partial(followed, listen=not archive_only, cache=cache, progress=progress)
     target = follow(footage, at=at, face=face)
     sources, skipped = _sources(footage, target, archive, archive_only, cache, progress)
+    long = len(target) > _LONG_FRAMES
+    if long:  # all words are known; only the recogniser's ear is wanted once more
+        forget_models(recogniser=False)
+        _give_back()
     wanted, unfit = _wanted(target, stretch)
     usable = wanted & (unfit == Unfit.FIT)
     spec = crop_spec_for(target)
     renderer = get_renderer(engine) if isinstance(engine, str) else engine
     job = RenderJob(target, usable, timing, sound, sources, spec, seed)
     renderer.prepare(job, progress)
+    if long:
+        forget_models()
     _give_back()
     written = Written(info, job, renderer, out, codec, quality, deliver, seen)
     write(written, cache, progress, held)

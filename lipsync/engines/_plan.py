@@ -59,7 +59,7 @@ _JOIN_S, _SMOOTH_S = 0.12, 0.04
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learnt:
-    """What is known of the person; `examples` are the sources in sync with their sound."""
+    """What is known of the person; `examples` are the sources in sync, their sound left out."""
 
     key: tuple[object, ...]
     mouths: Mouths

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -169,7 +170,9 @@ def learn(
     if progress:
         progress("learning how the lips follow speech", 0, None)
     examples = _examples(sources)
-    return Learnt(key, mouths, MotionModel.fit(examples, seed=seed), tuple(examples))
+    model = MotionModel.fit(examples, seed=seed, hear=True)
+    # Their sound is not wanted again: of half an hour it is 0.1 GB.
+    return Learnt(key, mouths, model, tuple(replace(e, sound=None) for e in examples))
 
 
 def _examples(sources: Sequence[BankSource]) -> list[MotionExample]:

@@ -175,7 +175,7 @@ def test_the_search_stops_where_the_words_of_the_sound_stop() -> None:
 def test_the_recogniser_leaves_the_number_of_threads_alone() -> None:
     code = (
         "import torch; torch.set_num_threads(1)\n"
-        "from align.recognise import _recogniser; _recogniser()\n"
+        "from align.recognise import recogniser; recogniser()\n"
         "print(torch.get_num_threads())"
     )
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
