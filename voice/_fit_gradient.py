@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from voice._band import band_filter
 from voice._fit_progress import Unfinished
 from voice._fit_targets import FRAME_SAMPLES, Target
 from voice.engines.kokoro_model import Encoded, KokoroModel, expand
@@ -34,7 +35,6 @@ __all__ = [
     "Prepared",
     "Timbre",
     "TimbreLoss",
-    "band_filter",
     "fit_prosody",
     "fit_timbre",
     "prepare",
@@ -75,19 +75,6 @@ class Clock:
         return time.monotonic() - self.started > share * self.limit_s
 
 
-def band_filter(top_hz: float, rate: int = _RATE, low_hz: float = 0.0) -> Tensor | None:
-    """Linear-phase filter [1, 1, taps] that keeps `low_hz` to `top_hz`; None where there is
-    nothing to cut. 257 taps, four times as many for a lower edge."""
-    from scipy.signal import firwin
-
-    edges = [hz for hz in (low_hz, top_hz) if 0 < hz < 0.48 * rate]
-    if not edges:
-        return None
-    taps = 257 if low_hz <= 0 else 1025
-    found = firwin(taps, edges, fs=rate, window=("kaiser", 8.0), pass_zero=low_hz <= 0)
-    return torch.from_numpy(found.astype(np.float32))[None, None]
-
-
 class MelLoss(nn.Module):
     """Mean distance of log mel spectrograms at three resolutions, over the source's band.
 
@@ -117,6 +104,13 @@ class MelLoss(nn.Module):
                 level = self._mel(torch.from_numpy(noise), k, hop).mean(-1, keepdim=True)
                 self.register_buffer(f"floor{k}", torch.maximum(floor, level))
 
+    def _within(self, k: int, band: tuple[float, float]) -> Tensor:
+        """Which of the mels [mels] lie in `band`, slopes and all."""
+        filters = self.get_buffer(f"filters{k}")
+        hz = torch.arange(filters.shape[1], device=filters.device) * _RATE / self._sizes[k][0]
+        outside = (hz < band[0]) | (hz > band[1])
+        return filters[:, outside].sum(dim=1) == 0
+
     def _mel(self, samples: Tensor, k: int, hop: int) -> Tensor:
         n_fft = self._sizes[k][0]
         window = self.get_buffer(f"window{k}")
@@ -125,11 +119,17 @@ class MelLoss(nn.Module):
         mel: Tensor = self.get_buffer(f"filters{k}") @ (power + 1e-10).sqrt()
         return mel
 
-    def forward(self, a: Tensor, b: Tensor, sounds: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        a: Tensor,
+        b: Tensor,
+        sounds: Tensor | None = None,
+        band: tuple[float, float] | None = None,
+    ) -> Tensor:
         """Scalar distance of samples [n] and [n] at 24 kHz, in nepers.
 
         `sounds` int64 [frames of 25 ms] numbers the speech sound that each frame belongs to;
-        without it only frames are compared.
+        without it only frames are compared. Nothing outside `band` (Hz) is.
         """
         total = torch.zeros((), device=a.device)
         for k, (_, hop, _) in enumerate(self._sizes):
@@ -137,6 +137,8 @@ class MelLoss(nn.Module):
             difference = torch.log(self._mel(a, k, hop) + floor) - torch.log(
                 self._mel(b, k, hop) + floor
             )
+            if band is not None:
+                difference = difference[self._within(k, band)]
             total = total + difference.abs().mean()
             if sounds is not None:
                 at = torch.arange(difference.shape[1], device=a.device) * hop // FRAME_SAMPLES
@@ -183,12 +185,16 @@ class TimbreLoss(nn.Module):
         return 1 - (self.encoder.embed_samples(heard[None])[0] * self.get_buffer("centroid")).sum()
 
     def forward(
-        self, spoken: Tensor, target: Tensor, sounds: Tensor | None = None
+        self,
+        spoken: Tensor,
+        target: Tensor,
+        sounds: Tensor | None = None,
+        band: tuple[float, float] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(mel distance, speaker distance) of samples [n] and [n] at 24 kHz; `sounds` as in
-        `MelLoss`."""
+        """(mel distance, speaker distance) of samples [n] and [n] at 24 kHz; `sounds` and `band`
+        as in `MelLoss`."""
         n = min(len(spoken), len(target))
-        return self.mel(spoken[:n], target[:n], sounds), self.speaker(spoken[:n])
+        return self.mel(spoken[:n], target[:n], sounds, band), self.speaker(spoken[:n])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -479,6 +485,7 @@ def _segment_loss(
         spoken,
         item.samples[first * FRAME_SAMPLES : last * FRAME_SAMPLES],
         item.sounds[first:last],
+        item.target.band,
     )
     return both
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from align.text import speakable
 from media.audio import Sound
 from media.errors import NoSpeechError
-from voice._fit_gradient import band_filter
+from voice._band import ENCODERS_HEAR_HZ, band_limited
 from voice.archive import CLIP_RATE, Clip
 from voice.engines import Synthesizer
 from voice.pitch import bandwidth_hz, lowest_hz, median_f0, track_f0
@@ -23,7 +22,6 @@ from voice.voice import Voice
 __all__ = [
     "Measured",
     "Person",
-    "band_limited",
     "ceiling",
     "divide",
     "likeness",
@@ -36,7 +34,6 @@ Floats = NDArray[np.float32]
 _HELD_OUT = 0.15  # share of the recordings
 _MOST_HELD_OUT = 6
 _LEAST_TRAINED_S = 8.0
-_ENCODERS_HEAR_HZ = 7_500.0  # a band wider than this needs no limiting before comparison
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,9 +41,10 @@ class Person:
     """What was measured before anything is fitted.
 
     `trained` and `held_out` clips are never mixed. `ge2e` and `judge` are the centroids
-    float32 [256] of the trained clips. `f0` is the median, `f0_range` the 5th and 95th
-    percentile, in Hz; `band_hz` is the upper edge of the band the recordings have, `low_hz` the
-    lower one where even the fundamental is missing.
+    float32 [256] of the trained clips, without those of a narrower band where the others are
+    enough. `f0` is the median, `f0_range` the 5th and 95th percentile, in Hz; `band_hz` is the
+    upper edge of the band the recordings have, `low_hz` the lower one where even the fundamental
+    is missing.
     """
 
     trained: tuple[Clip, ...]
@@ -61,7 +59,11 @@ class Person:
     @property
     def narrow(self) -> bool:
         """Whether the recordings lack a part of the band that the encoders hear."""
-        return self.low_hz > 0 or self.band_hz < _ENCODERS_HEAR_HZ
+        return self.low_hz > 0 or self.band_hz < ENCODERS_HEAR_HZ
+
+    def band(self, clip: Clip) -> tuple[float, float]:
+        """The edges in Hz of the band in which `clip` shows the person."""
+        return clip.band or (self.low_hz, self.band_hz)
 
     def heard(self, sound: Sound) -> Sound:
         """`sound` as these recordings would have it: in their band."""
@@ -101,9 +103,16 @@ def divide(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
     return trained, held
 
 
+def _whole(clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    """Those that show as much of the person as any, where they are enough; all else."""
+    found = tuple(clip for clip in clips if clip.band is None)
+    return found if sum(clip.duration_s for clip in found) >= _LEAST_TRAINED_S else tuple(clips)
+
+
 def listen(clips: Sequence[Clip]) -> Person:
     """Measure the person who speaks in `clips`."""
     trained, held = divide(clips)
+    whole = _whole(trained)
     f0 = np.concatenate([track_f0(clip.sound) for clip in trained])
     voiced = f0[f0 > 0]
     low, high = np.percentile(voiced, (5, 95)) if voiced.size else (0.0, 0.0)
@@ -111,24 +120,13 @@ def listen(clips: Sequence[Clip]) -> Person:
     return Person(
         trained,
         held,
-        centroid(ge2e().embed(clip.sound) for clip in trained),
-        centroid(judge().embed(clip.sound) for clip in trained),
+        centroid(ge2e().embed(clip.sound) for clip in whole),
+        centroid(judge().embed(clip.sound) for clip in whole),
         pitch,
         (float(low), float(high)),
-        float(np.median([bandwidth_hz(clip.sound) for clip in trained])),
-        float(np.median([lowest_hz(clip.sound, pitch) for clip in trained])),
+        float(np.median([bandwidth_hz(clip.sound) for clip in whole])),
+        float(np.median([lowest_hz(clip.sound, pitch) for clip in whole])),
     )
-
-
-def band_limited(sound: Sound, top_hz: float, low_hz: float = 0.0) -> Sound:
-    """`sound` as a recording with that band would have it, so that like meets like."""
-    top_hz = top_hz if top_hz < _ENCODERS_HEAR_HZ else sound.rate / 2
-    band = band_filter(top_hz, sound.rate, low_hz)
-    if band is None:
-        return sound
-    samples = torch.from_numpy(sound.samples)[None, None]
-    filtered = torch.conv1d(samples, band, padding=band.shape[-1] // 2)[0, 0]
-    return Sound(filtered.numpy(), sound.rate, sound.start)
 
 
 def measure(
@@ -163,11 +161,12 @@ def likeness(voice: Voice, texts: Sequence[str], person: Person, synthesizer: Sy
 def ceiling(person: Person) -> float | None:
     """The judge's cosine of the person's own held-out recordings; None without any.
 
-    No synthesis can be expected above it.
+    No synthesis can be expected above it. Recordings of a narrower band than others are no
+    measure of it.
     """
     marks = [
         cosine(judge().embed(clip.sound), person.judge)
         for clip in person.held_out
-        if clip.sound.rate == CLIP_RATE
+        if clip.sound.rate == CLIP_RATE and clip.band is None
     ]
     return float(np.mean(marks)) if marks else None

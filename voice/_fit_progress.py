@@ -28,7 +28,7 @@ __all__ = ["Unfinished", "fingerprint"]
 Arrays = Mapping[str, NDArray[Any]]
 
 _FOLDER = ".unfinished"
-_FORMAT = 2
+_FORMAT = 3
 _PARTS = ("durations", "f0", "energy", "samples")
 
 
@@ -39,6 +39,7 @@ def fingerprint(clips: Sequence[Clip], *settings: object) -> str:
         digest.update(clip.text.encode())
         digest.update(clip.sound.samples.tobytes())
         digest.update(b"" if clip.noise is None else clip.noise.tobytes())
+        digest.update(repr(clip.band).encode())
     return digest.hexdigest()[:24]
 
 
@@ -91,6 +92,7 @@ class Unfinished:
                 speech=(row["speech"][0], row["speech"][1]),
                 cost=row["cost"],
                 number=row["number"],
+                band=None if row["band"] is None else tuple(row["band"]),
                 **{part: arrays[f"{part}.{i}"] for part in _PARTS},
             )
             for i, row in enumerate(rows)
@@ -100,7 +102,7 @@ class Unfinished:
         """Keep the aligned clips. Raises `OutputError`."""
         rows = [
             {"text": t.text, "tokens": t.tokens, "speech": t.speech}
-            | {"cost": float(t.cost), "number": t.number}
+            | {"cost": float(t.cost), "number": t.number, "band": t.band}
             for t in targets
         ]
         arrays = {f"{part}.{i}": getattr(t, part) for i, t in enumerate(targets) for part in _PARTS}

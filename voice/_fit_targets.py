@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from align.text import speakable
 from media.audio import Sound
 from media.errors import TextError
+from voice._band import band_limited
 from voice.archive import Clip
 from voice.dtw import cepstra, warp
 from voice.engines import Synthesizer, Utterance
@@ -34,8 +35,8 @@ _TRIM_DB = 40.0
 _CEPSTRA_HZ = 7500.0
 
 
-def _unchanged(sound: Sound) -> Sound:
-    return sound
+def _any_band(_clip: Clip) -> tuple[float, float]:
+    return 0.0, _RATE / 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +48,7 @@ class Target:
     [2 n] in 12.5 ms steps; `samples` float32 [600 n] at 24 kHz, at the engine's own
     level. `speech` are the first and last frame of the words; `cost` is how ill the
     words fitted (mean cost of a step of the warping path). `number` is the clip's among those
-    given.
+    given, `band` as the clip's.
     """
 
     text: str
@@ -59,6 +60,7 @@ class Target:
     speech: tuple[int, int]
     cost: float
     number: int = 0
+    band: tuple[float, float] | None = None
 
 
 @functools.cache
@@ -75,19 +77,18 @@ def make_targets(
     *,
     f0_limits: tuple[float, float],
     progress: Callable[[float], None],
-    band_hz: float = _CEPSTRA_HZ,
-    heard: Callable[[Sound], Sound] = _unchanged,
+    band: Callable[[Clip], tuple[float, float]] = _any_band,
 ) -> list[Target]:
     """Align every clip with `voice` saying the same words.
 
     Clips whose words do not fit the sound are left out: a wrong transcript would teach
-    the wrong lengths. `f0_limits` (Hz) bound the search for pitch. `heard` gives a sound the
-    band of the recordings, which ends at `band_hz`, so that like is laid on like and a level
+    the wrong lengths. `f0_limits` (Hz) bound the search for pitch. `band` gives the edges (Hz) of
+    what a clip holds: the voice is heard in the same, so that like is laid on like and a level
     means the same.
     """
     found: list[Target] = []
     for k, clip in enumerate(clips):
-        target = _target(clip, synthesizer, voice, f0_limits, min(band_hz, _CEPSTRA_HZ), heard)
+        target = _target(clip, synthesizer, voice, f0_limits, band(clip))
         if target is not None:
             found.append(replace(target, number=k))
         progress((k + 1) / len(clips))
@@ -102,22 +103,24 @@ def _target(
     synthesizer: Synthesizer,
     voice: Voice,
     f0_limits: tuple[float, float],
-    band_hz: float,
-    heard: Callable[[Sound], Sound],
+    band: tuple[float, float],
 ) -> Target | None:
     try:
         script = speakable(clip.text)
         spoken = synthesizer.speak(script, voice)
     except TextError:
         return None
-    model = replace(spoken, sound=heard(spoken.sound))
+    low_hz, top_hz = band
+    model = replace(spoken, sound=band_limited(spoken.sound, top_hz, low_hz))
     known = [c in vocabulary() for c in script.kokoro]
     tokens = tuple(vocabulary()[c] for c in script.kokoro if c in vocabulary())
     if not 0 < len(tokens) <= 500:
         return None
     frames = model.durations[np.array([True, *known, True])]
     samples = _levelled(clip.sound, model)
-    mine, theirs = (cepstra(x, top_hz=band_hz) for x in (model.sound.samples, samples))
+    mine, theirs = (
+        cepstra(x, top_hz=min(top_hz, _CEPSTRA_HZ)) for x in (model.sound.samples, samples)
+    )
     borders, cost = warp(mine, theirs)
     durations = _durations(frames, borders, len(samples) // FRAME_SAMPLES)
     if durations is None:
@@ -134,6 +137,7 @@ def _target(
         samples=samples[: n * FRAME_SAMPLES],
         speech=(int(durations[0]), n - int(durations[-1])),
         cost=cost,
+        band=clip.band,
     )
 
 

@@ -71,7 +71,8 @@ class Clip:
     `sound` is mono at 24 kHz; `start_s`, `end_s` are seconds in `source`. `confidence`
     is the mean token probability of the recogniser, 1 for a transcript that came along.
     `snr_db` compares speech with the pauses of the same file. Grade A is clean and
-    certain, D is only just usable. `noise` float32 [n] is what was taken out of the sound.
+    certain, D is only just usable. `noise` float32 [n] is what was taken out of the sound;
+    `band` (Hz) where the sound shows the person, None where all clips show as much.
     """
 
     source: Path
@@ -85,6 +86,7 @@ class Clip:
     grade: str = "A"
     transcript: str = "recognised"
     noise: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    band: tuple[float, float] | None = None
 
     @property
     def duration_s(self) -> float:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from media.errors import ArchiveError
 from voice import _fit_gradient, _fit_start
+from voice._fit_channel import in_one_channel
 from voice._fit_clean import without_noise
 from voice._fit_deliveries import fit_deliveries
 from voice._fit_gradient import Clock, MelLoss, Prepared, Timbre, TimbreLoss
@@ -58,6 +59,8 @@ _log = logging.getLogger(__name__)
 _USED_S = 240.0  # of speech; more makes a fit of this length no better
 _BLENDS = (0.0, 0.5, 1.0)  # how far the prosody goes from the start to the person
 _BLEND_SENTENCES = 2
+_LAYER_SHARES = (0.8, 0.6)  # of the layers' differences, where the whole of them sounds worse
+_SHARE_SENTENCES = 4
 _SCORED_SENTENCES = 8
 _COMPARED_SENTENCES = 4  # of the best stock voice
 _MANNER_SENTENCES = 3
@@ -65,7 +68,8 @@ _CHECKED_CLIPS = 4
 _TOP_MARGIN = 0.96  # the loss stops this much below the edge of the recordings' band
 _NARROW_MARGIN = 0.85  # and of a narrow band's: a steep filter is still heard on its way down
 _HIGHEST_HZ = 11_000.0
-_PLAIN_MOS = 3.0  # a manner that sounds worse than this must be worth it
+_PLAIN_MOS = 3.2  # what sounds worse than this must be worth it
+_PER_MOS = 0.1  # of cosine
 _WEIGHTS = ("kokoro-onnx", "ge2e", "voicefilter-embedder")
 _SPARE_TEXTS = (
     "My grandmother worked in that factory for thirty years before it closed down.",
@@ -155,7 +159,7 @@ def fit_archive(
     report = progress or (lambda _done, _what: None)
     with _threads(torch_threads()):
         report(0.0, "listening to the person")
-        clips = without_noise(archive.clips)
+        clips = in_one_channel(without_noise(archive.clips))
         measured = listen(clips)
         wanted = effort or Effort()
         names = None if starts is None else tuple(v.name for v in starts)
@@ -244,7 +248,7 @@ class _Fit:
         model = self._model()
         items, check = (_fit_gradient.prepare(model, part) for part in (trained, held))
         timbre, prosody = self._gradient(start.voice.style, model, items, check)
-        voice = self._blended(start.voice.style, timbre, prosody)
+        voice = self._tempered(self._blended(start.voice.style, timbre, prosody))
         manners = self._manners(voice, model, items)
         return _Fitted(voice.style, voice.layers, manners, self._scores(voice, known))
 
@@ -268,8 +272,7 @@ class _Fit:
                 voice,
                 f0_limits=limits if np.isfinite(pitch) else (60.0, 500.0),
                 progress=lambda d: self.report(first + share * d, "aligning the words"),
-                band_hz=self.person.band_hz,
-                heard=self.person.heard,
+                band=self.person.band,
             )
             self.kept.keep_targets(stage, found)
             return found
@@ -337,11 +340,26 @@ class _Fit:
             half = (1 - share) * start[len(timbre.half) :] + share * prosody
             style = np.concatenate([timbre.half, half]).astype(np.float32)
             voice = Voice("fitted", style, layers=timbre.layers)
-            marks = self._marks(voice, _BLEND_SENTENCES)
-            _log.info("prosody %.2f: %s", share, marks)
-            worth = marks.ge2e - marks.wer - 0.1 * max(0.0, _PLAIN_MOS - marks.dnsmos)
-            found.append((worth, voice))
-            self.report(0.82 + 0.03 * (k + 1), "choosing the manner")
+            found.append((_worth(self._marks(voice, _BLEND_SENTENCES)), voice))
+            _log.info("prosody %.2f: %.3f", share, found[-1][0])
+            self.report(0.82 + 0.02 * (k + 1), "choosing the manner")
+        return max(found, key=lambda pair: pair[0])[1]
+
+    def _tempered(self, voice: Voice) -> Voice:
+        """`voice`, its layers held back as far as it sounds better by more than it loses.
+
+        Layers fitted to worn recordings take some of the wear with them, more on one descent than
+        on another; the common style hardly can.
+        """
+        marks = self._marks(voice, _SHARE_SENTENCES)
+        found = [(_worth(marks), voice)]
+        if marks.dnsmos < _PLAIN_MOS:
+            for share in _LAYER_SHARES:
+                layers = {name: np.float32(share) * v for name, v in voice.layers.items()}
+                less = replace(voice, layers=MappingProxyType(layers))
+                found.append((_worth(self._marks(less, _SHARE_SENTENCES)), less))
+        _log.info("layers whole and held back: %s", [round(worth, 3) for worth, _ in found])
+        self.report(0.91, "choosing the timbre")
         return max(found, key=lambda pair: pair[0])[1]
 
     def _manners(
@@ -376,6 +394,11 @@ class _Fit:
             wer=marks.wer,
             dnsmos=marks.dnsmos,
         )
+
+
+def _worth(marks: Measured) -> float:
+    """What a voice is chosen by: GE2E likeness, less what is misheard and sounds poor."""
+    return marks.ge2e - marks.wer - _PER_MOS * max(0.0, _PLAIN_MOS - marks.dnsmos)
 
 
 def _noise(targets: Sequence[Target], clips: Sequence[Clip]) -> Floats | None:

@@ -13,8 +13,9 @@ import torch
 from align.text import speakable
 from media.audio import Sound, write_wav
 from voice import _fit_gradient, _fit_start
-from voice._fit_gradient import Clock, MelLoss, TimbreLoss, band_filter
-from voice._fit_person import band_limited, divide
+from voice._band import band_filter, band_limited
+from voice._fit_gradient import Clock, MelLoss, TimbreLoss
+from voice._fit_person import divide
 from voice._fit_start import Known, blend, nearest, within_reach
 from voice._fit_targets import FRAME_SAMPLES, _durations, make_targets
 from voice.archive import CLIP_RATE, Archive, Clip, Source

@@ -91,7 +91,7 @@ def test_another_sound_text_or_setting_is_another_fit() -> None:
     def clip(text: str, value: float, noise: float | None = None) -> SimpleNamespace:
         taken = None if noise is None else np.full(9, noise)
         sound = SimpleNamespace(samples=np.full(9, value))
-        return SimpleNamespace(text=text, sound=sound, noise=taken)
+        return SimpleNamespace(text=text, sound=sound, noise=taken, band=None)
 
     marks = {
         fingerprint([clip("We go.", 0.1)], 0),

@@ -15,9 +15,10 @@ from torch.nn import functional as F  # noqa: N812
 from align.text import speakable
 from media.audio import Sound
 from voice import fit
+from voice._band import band_limited
 from voice._fit_clean import without_noise
 from voice._fit_gradient import MelLoss, _standing
-from voice._fit_person import Person, band_limited
+from voice._fit_person import Person
 from voice._fit_targets import Target, make_targets
 from voice.archive import CLIP_RATE, Clip
 from voice.engines import get_synthesizer
@@ -125,8 +126,7 @@ def test_targets_of_a_telephone_line_keep_the_level_within_its_band(
         voice,
         f0_limits=(70, 500),
         progress=lambda _: None,
-        band_hz=3400,
-        heard=person.heard,
+        band=person.band,
     )
     assert target.cost < 0.1
     loud = np.sort(target.samples**2)[-len(target.samples) // 5 :].mean()
