@@ -118,11 +118,16 @@ class Tally:
             temporary.replace(self.keep)
 
     def read_json(self) -> None:
-        """Go on from what `keep` holds, if anything."""
+        """Go on from what `keep` holds, if anything.
+
+        Refuses a published table, which does not say what was done and would count it twice.
+        """
         if self.keep is None or not self.keep.is_file():
             return
         known = json.loads(self.keep.read_text("utf-8"))
-        self.done = known.get("done", {})  # left out of what is published
+        if "done" not in known or known["seed"] != self.seed:
+            raise SystemExit(f"{self.keep} is not the beginning of this run; name another file")
+        self.done = known["done"]
         self.wrong, self.skipped = known["wrong"], known["skipped"]
         for name, facts in known["kinds"].items():
             counts = Counter({c: facts[c] for c in COLUMNS})
