@@ -28,6 +28,7 @@ _RATE = 16000
 _WINDOW = 400
 _FFT = 512
 _BANDS = 40
+_PIECE = 4096  # steps worked on at once
 # Speech below this, against its own loud parts, is room and codec noise.
 _RANGE_DB = 60.0
 _INDEX = {name: i for i, name in enumerate(VISEMES)}
@@ -54,26 +55,32 @@ def cepstra(sound: Sound, timing: Timing, steps: int) -> Doubles:
     from media.audio import resample
 
     samples = resample(sound, _RATE).samples if sound.rate != _RATE else sound.samples
-    hop = _RATE // STEPS_PER_S
-    # Centre window i on the middle of step i.
-    before = (_WINDOW - hop) // 2
-    padded = np.zeros(steps * hop + _WINDOW, np.float32)
-    kept = min(len(samples), len(padded) - before)
-    padded[before : before + kept] = samples[:kept]
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::hop][:steps]
+    pieces = range(0, steps, _PIECE)
     mel = np.concatenate(
-        [
-            np.abs(np.fft.rfft(frames[i : i + 4096] * np.hanning(_WINDOW), _FFT)) ** 2
-            @ _mel_filters().T
-            for i in range(0, steps, 4096)
-        ]
+        [_mel(samples, i, min(i + _PIECE, steps)) for i in pieces] or [np.zeros((0, _BANDS))]
     )
     spoken = _spoken(timing, steps)
     loud = np.percentile(mel[spoken].sum(1), 95) / _BANDS
-    decibels = 10 * np.log10(np.maximum(mel, max(loud, 1e-12) * 10 ** (-_RANGE_DB / 10)))
-    coefficients = dct(decibels, axis=1, norm="ortho")[:, :CEPSTRA]
+    least = max(loud, 1e-12) * 10 ** (-_RANGE_DB / 10)
+    coefficients = np.empty((steps, CEPSTRA))
+    for i in pieces:
+        decibels = 10 * np.log10(np.maximum(mel[i : i + _PIECE], least))
+        coefficients[i : i + _PIECE] = dct(decibels, axis=1, norm="ortho")[:, :CEPSTRA]
     spread = np.maximum(coefficients[spoken].std(0), 1e-3)
     return _smooth(np.clip((coefficients - coefficients[spoken].mean(0)) / spread, -4, 4))
+
+
+def _mel(samples: NDArray[np.float32], first: int, last: int) -> Doubles:
+    """Energies in the mel bands of steps `first` to `last`, float64[last - first, 40]."""
+    hop = _RATE // STEPS_PER_S
+    # A window's centre lies on the middle of its step; before and after the sound is silence.
+    start = first * hop - (_WINDOW - hop) // 2
+    block = np.zeros((last - first) * hop + _WINDOW, np.float32)
+    inside = samples[max(start, 0) : max(start + len(block), 0)]
+    block[max(-start, 0) : max(-start, 0) + len(inside)] = inside
+    frames = np.lib.stride_tricks.sliding_window_view(block, _WINDOW)[::hop][: last - first]
+    power = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW), _FFT)) ** 2
+    return np.asarray(power @ _mel_filters().T)
 
 
 def windows(

@@ -325,7 +325,9 @@ def in_sync(example: MotionExample, lead_s: float) -> MotionExample:
         return example
     shift = round(lead_s * example.sound.rate)
     samples = example.sound.samples[max(shift, 0) :]
-    sound = replace(example.sound, samples=np.pad(samples, (max(-shift, 0), 0)))
+    if shift < 0:
+        samples = np.pad(samples, (-shift, 0))
+    sound = replace(example.sound, samples=samples)
     timing = example.timing
     spans = (
         tuple(
