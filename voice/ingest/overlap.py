@@ -53,12 +53,13 @@ def second_voice(sound: Sound) -> float:
     count = (len(low) - _FRAME - _LONGEST) // _HOP
     if count < 4:
         return 0.0
-    index = np.arange(count)[:, None] * _HOP + np.arange(_FRAME + _LONGEST)
-    bands = [_band(low, index, *edges) for edges in _BANDS_HZ]
-    power = np.array([level for _, level in bands])
+    bands = [_band(low, *edges) for edges in _BANDS_HZ]
+    power = np.array([(_frames(band, _FRAME, count) ** 2).mean(axis=1) for band, _ in bands])
     total = power.sum(axis=0)
     loud = total > np.percentile(total, 95) * 10 ** (-_LOUD_DB / 10)
-    alike = np.array([correlation[loud] for correlation, _ in bands])
+    alike = np.array(
+        [_alike_later(_frames(carrier, _FRAME + _LONGEST, count)[loud]) for _, carrier in bands]
+    )
     heard = power[:, loud] > power.max(axis=1, keepdims=True) * 10 ** (-_AUDIBLE_DB / 10)
     strength, lag = _best(alike)
     voiced = heard & (strength > _PERIODIC)
@@ -75,26 +76,34 @@ def second_voice(sound: Sound) -> float:
     return float(two.sum() / max(several, _FEWEST_FRAMES))
 
 
-def _band(
-    samples: Doubles, index: NDArray[np.int64], low: int, high: int
-) -> tuple[Doubles, Doubles]:
-    """(normalised correlation [frames, lags] of one band with itself later, its power [frames])."""
+def _band(samples: Doubles, low: int, high: int) -> tuple[Doubles, Doubles]:
+    """(one band, what carries its pitch: itself or, high up, its envelope), float64 [n]."""
     from scipy.signal import butter, sosfilt
 
     band = sosfilt(butter(2, (low, high), "band", fs=_RATE, output="sos"), samples)
-    carrier = band
-    if high > _RESOLVED_HZ:
-        smooth = butter(2, 450, fs=_RATE, output="sos")
-        steady = butter(1, 60, "high", fs=_RATE, output="sos")
-        carrier = sosfilt(steady, sosfilt(smooth, np.maximum(band, 0)))
-    frames = carrier[index]
-    size = 1 << int(np.ceil(np.log2(2 * _FRAME + _LONGEST)))
-    first = np.fft.rfft(frames[:, :_FRAME], size, axis=1)
-    product = np.fft.irfft(np.conj(first) * np.fft.rfft(frames, size, axis=1), axis=1)
+    if high <= _RESOLVED_HZ:
+        return band, band
+    smooth = butter(2, 450, fs=_RATE, output="sos")
+    steady = butter(1, 60, "high", fs=_RATE, output="sos")
+    return band, sosfilt(steady, sosfilt(smooth, np.maximum(band, 0)))
+
+
+def _frames(samples: Doubles, size: int, count: int) -> Doubles:
+    """The first `count` frames of `size` samples, a view [count, size]."""
+    return np.lib.stride_tricks.sliding_window_view(samples, size)[::_HOP][:count]
+
+
+def _alike_later(frames: Doubles) -> Doubles:
+    """Normalised correlation of each frame with itself later, float64 [frames, lags]."""
+    from scipy import fft
+
+    size = fft.next_fast_len(_FRAME + _LONGEST, real=True)  # what wraps round is not looked at
+    first = fft.rfft(frames[:, :_FRAME], size, axis=1)
+    product = fft.irfft(np.conj(first) * fft.rfft(frames, size, axis=1), size, axis=1)
     energy = np.cumsum(np.pad(frames**2, ((0, 0), (1, 0))), axis=1)
     energy = energy[:, _FRAME : _FRAME + _LONGEST + 1] - energy[:, : _LONGEST + 1]
     scale = np.sqrt(np.maximum(energy * energy[:, :1], 1e-18))
-    return product[:, : _LONGEST + 1] / scale, (band[index[:, :_FRAME]] ** 2).mean(axis=1)
+    return np.asarray(product[:, : _LONGEST + 1] / scale)
 
 
 def _best(alike: Doubles) -> tuple[Doubles, NDArray[np.int64]]:

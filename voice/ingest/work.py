@@ -7,8 +7,8 @@ Each recording has a folder, named by its content and the settings; what is in i
 the folder gets its name last. A run that is broken off loses at most the recording in hand, and a
 second run takes what is there.
 
-Clips go through two lanes at once. Which clip takes which lane is fixed, because the network that
-takes out noise remembers what it heard: the same recording gives the same bytes.
+Clips go through two lanes at once, each on one core. None leaves anything behind for the next: the
+same recording gives the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from align.recognise import LANGUAGE, Heard, hear
+from align.recognise import LANGUAGE, Heard
 from media.audio import Sound, resample, write_wav
 from media.errors import MediaError, NoSpeechError, OutputError
 from media.files import output_error, sha256_of
@@ -40,6 +40,7 @@ from voice.ingest.duplicates import contour
 from voice.ingest.facts import ClipFacts, Loss, SourceFacts, facts_of, text_of
 from voice.ingest.grading import Marks, unfit
 from voice.ingest.hum import remove_hum
+from voice.ingest.listening import AT_ONCE, listen
 from voice.ingest.overlap import TWO_VOICES, second_voice
 from voice.ingest.repair import CONTEXT_S, Plan, Workshop, plan_repairs
 from voice.ingest.settings import Settings
@@ -55,8 +56,8 @@ __all__ = ["Ingested", "ingest", "key_of", "stored"]
 Floats = NDArray[np.float32]
 Span = tuple[float, float]
 
-_VERSION = 2  # of what is measured: raise it and everything is done again
-_LANES = 2
+_VERSION = 3  # of what is measured: raise it and everything is done again
+_LANES = AT_ONCE
 _AHEAD = 3  # clips waiting in each lane
 _REPAIR_HELPS_DB = 15.0  # at most: what was under noise is partly the network's invention
 _F0_BINS = 48
@@ -142,7 +143,8 @@ def ingest(
     shutil.rmtree(draft, ignore_errors=True)
     try:
         draft.mkdir(parents=True)
-        _work(path, name, draft, settings, given, progress)
+        with _one_thread_each():
+            _work(path, name, draft, settings, given, progress)
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
     except soundfile.LibsndfileError as error:
@@ -248,7 +250,30 @@ def _load(language: str) -> None:
     ge2e()
     judge()
     if language == LANGUAGE:
-        hear(Sound(np.zeros(1_600, np.float32), 16_000), LANGUAGE)
+        listen(Sound(np.zeros(1_600, np.float32), 16_000))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """No threads below those of this module: what is computed is small, and threads that wait for
+    each other keep a core busy that the other lane has use for.
+    """
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    _alone()
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _alone() -> None:
+    import torch
+
+    torch.set_num_threads(1)  # counts for the thread that says it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -270,7 +295,7 @@ class _Lane:
     def __init__(self, plan: Plan) -> None:
         self._stack = ExitStack()
         self._shop = self._stack.enter_context(Workshop(plan))
-        self._thread = self._stack.enter_context(ThreadPoolExecutor(1))
+        self._thread = self._stack.enter_context(ThreadPoolExecutor(1, initializer=_alone))
 
     def __enter__(self) -> _Lane:
         return self
@@ -309,7 +334,7 @@ def _made(shop: Workshop, job: _Job) -> _Done:
     if facts.original:
         write_wav(job.draft / facts.original, original, _ORIGINAL_BITS)
     facts = replace(facts, wav_sha256=sha256_of(job.draft / facts.wav))
-    heard = hear(sound, LANGUAGE) if job.settings.language == LANGUAGE else None
+    heard = listen(sound) if job.settings.language == LANGUAGE else None
     try:
         found = voice_print(sound)
     except NoSpeechError:
