@@ -68,7 +68,7 @@ def align(
         Path | None, typer.Option("--lexicon", help="Pronunciations: a word and its phones a line.")
     ] = None,
     engine: Annotated[
-        str | None, typer.Option("--engine", help="sphinx (as without it), combined, nnet, synth.")
+        str | None, typer.Option("--engine", help="combined (as without it), sphinx, nnet, synth.")
     ] = None,
     voice: Annotated[
         str | None, typer.Option("--voice", help="Of --engine synth: stock:NAME.")

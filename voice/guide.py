@@ -107,7 +107,7 @@ def _timing(sound: Sound, script: Script) -> Timing:
     from align.transcription import align_sound
 
     if float(sound.duration_s) <= _LONGEST_S:
-        return get_aligner("sphinx").align(sound, script)
+        return get_aligner().align(sound, script)
     return align_sound(sound, script.text)
 
 

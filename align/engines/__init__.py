@@ -4,13 +4,13 @@ An `Aligner` takes a `media.audio.Sound` (mono, any rate, at most about half a m
 an `align.text.Script` and returns an `align.timing.Timing`. Engines are found by name and
 imported on use:
 
-    aligner = get_aligner("combined")
+    aligner = get_aligner()
     timing = aligner.align(sound, speakable("We chose to go."))
 
-"sphinx" (PocketSphinx) is the default; "nnet" is the small network of our own and "combined"
-that network led by PocketSphinx; "ctc" is any wav2vec 2.0 model that spells
-(`align.engines.ctc.CtcAligner(folder)`), and `align.engines.synth.SynthAligner` compares with
-a synthesis of the same words. docs/aligner.md has the figures of each. "exact" is no aligner:
+"combined", the default, is a small network of our own ("nnet") led by PocketSphinx ("sphinx");
+"ctc" is any wav2vec 2.0 model that spells (`align.engines.ctc.CtcAligner(folder)`), and
+`align.engines.synth.SynthAligner` compares with a synthesis of the same words.
+docs/aligner.md has the figures of each. "exact" is no aligner:
 a synthesiser that knows its durations hands them to
 `align.engines.exact.timing_from_durations`.
 """
@@ -50,7 +50,7 @@ class Aligner(Protocol):
         ...
 
 
-def get_aligner(name: str = "sphinx") -> Aligner:
+def get_aligner(name: str = "combined") -> Aligner:
     """The engine called `name`; raises `EngineMissingError` naming those there are."""
     if name not in _ENGINES:
         known = ", ".join(sorted(_ENGINES))

@@ -1,10 +1,10 @@
 """The learned aligner, led by a second one.
 
 PocketSphinx places the words first; the network then searches near them (leaving them costs
-log score, so that a guide that is wrong is overruled) and sets every boundary. Where the two
-still disagree about a word that the network doubts, its confidence falls below `DOUBTFUL`, so
-that whoever reads the timing can flag the word; agreement raises it. Where one engine loses
-the words, the other's times stand.
+log score, so that a guide that is wrong is overruled) and sets every boundary; in clean sound
+each then meets the guide's (`align.engines._fusion`). Where the two still disagree about a word
+that the network doubts, its confidence falls below `DOUBTFUL`, so that whoever reads the timing
+can flag the word; agreement raises it. Where one engine loses the words, the other's times stand.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CombinedAligner:
         led = self.guide.align(sound, script)
         lost = led.engine == _LOST
         windows = None if lost else _windows(led, script)
-        timing = self.first.align_near(sound, script, windows)
+        timing = self.first.align_near(sound, script, windows, None if lost else led)
         if timing.engine == _LOST:
             return led
         return timing if lost else compared(timing, led)

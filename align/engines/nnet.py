@@ -1,10 +1,11 @@
-"""Forced alignment by a small network of our own: the engine for recordings in English.
+"""Forced alignment by a small network of our own, for recordings in English.
 
 Trained by `scripts/train_aligner.py` on synthesised speech whose durations are known and on
 recordings that it aligned itself (the card is `align/data/aligner.toml`). The network says
 for every 10 ms which phone sounds and for every 5 ms whether a boundary lies there; an exact
 Viterbi search over the words' pronunciations, with pauses where they fit, divides the sound;
-then each boundary moves to where, within 25 ms, the network sees it.
+then each boundary moves to where, within 25 ms, the network sees it. In clean sound phrases begin
+and end where they are heard.
 
 A word's confidence comes from the posteriors of its phones, so words that are not said are
 low. No recording is ever lost: where the words cannot be followed they are spread over the
@@ -21,6 +22,7 @@ import numpy as np
 
 from align._weights import aligner_path
 from align.engines._features import FINE_S, FRAME_S, RATE, features
+from align.engines._fusion import halfway
 from align.engines._network import PHONES, SILENCE, Network, load_network
 from align.engines._path import Step, best_path, build_graph
 from align.engines._pronunciations import pronunciations
@@ -55,6 +57,7 @@ _REACH_S, _SPREAD_S = 0.025, 0.015
 _BURST_S, _RINGING_S, _CLEAN_DB = 0.05, 0.025, 30.0
 # Stops keep the silence of their closure.
 _STOPS = frozenset("PTKBDG") | {"CH", "JH"}
+_VOICELESS = frozenset("PTK")
 _LOGIT_LIMIT = 5.0
 
 
@@ -213,32 +216,46 @@ def _timing(script: Script, phones: list[Placed], duration_s: float, network: Ne
     return Timing(tuple(words), tuple(spans), duration_s, engine="nnet")
 
 
-def _settled(sound: Sound, phones: list[Placed]) -> list[Placed]:
-    """Phrases begun and ended where the sound does, as far as it can be seen over the noise.
+def _rung_out(phones: list[Placed], loud: NDArray[np.bool_], duration_s: float) -> list[Placed]:
+    """Phrases ended up to 25 ms later, where the sound (`loud` or not every `HOP_S`) goes on.
 
-    The network has learnt phrases' ends from durations, which hardly know them. A stop that opens
-    a phrase gets the closure before its burst, for the lips are shut by then; the last phone
-    before a pause rings on for up to 25 ms.
+    The network has learnt phrases' ends from durations, which hardly know them.
     """
-    levels = loudness(sound)
-    floor, top = np.percentile(levels, (5, 97))
-    if top - floor < _CLEAN_DB:
-        return phones
-    loud = levels > speech_level(levels)
+    settled = list(phones)
+    for i, phone in enumerate(phones):
+        after = phones[i + 1].start_s if i + 1 < len(phones) else duration_s
+        if i + 1 == len(phones) or after - phone.end_s > _LEAST_PAUSE_S:
+            last = min(after, phone.end_s + _RINGING_S)
+            ringing = np.flatnonzero(loud[round(phone.end_s / HOP_S) : round(last / HOP_S)])
+            if len(ringing):
+                end = (round(phone.end_s / HOP_S) + ringing[-1] + 1) * HOP_S
+                settled[i] = replace(phone, end_s=max(phone.end_s, end))
+    return settled
+
+
+def _opened(phones: list[Placed], loud: NDArray[np.bool_]) -> list[Placed]:
+    """Phrases begun where they are heard.
+
+    [p], [t] and [k] get the closure before their burst; voiced stops do not, for their closure is
+    heard where it is voiced.
+    """
     settled = list(phones)
     for i, phone in enumerate(phones):
         before = phones[i - 1].end_s if i else 0.0
-        after = phones[i + 1].start_s if i + 1 < len(phones) else float(sound.duration_s)
-        start, end = phone.start_s, phone.end_s
-        if phone.phone in _STOPS and (i == 0 or start - before > _LEAST_PAUSE_S):
-            start = phrase_start(loud, max(before, start - _BURST_S), end, phone.phone)
-        if i + 1 == len(phones) or after - end > _LEAST_PAUSE_S:
-            first, last = (round(t / HOP_S) for t in (end, min(after, end + _RINGING_S)))
-            ringing = np.flatnonzero(loud[first:last])
-            end = max(end, (first + ringing[-1] + 1) * HOP_S) if len(ringing) else end
-        if end - start > _LEAST_PHONE_S:
-            settled[i] = replace(phone, start_s=start, end_s=end)
+        if i == 0 or phone.start_s - before > _LEAST_PAUSE_S:
+            start = _begun(loud, phone, before)
+            if phone.end_s - start > _LEAST_PHONE_S:
+                settled[i] = replace(phone, start_s=start)
     return settled
+
+
+def _begun(loud: NDArray[np.bool_], phone: Placed, before: float) -> float:
+    """Where a phrase's first phone begins, given which frames of `HOP_S` are loud."""
+    earliest = max(before, phone.start_s - _BURST_S)
+    if not loud[round(earliest / HOP_S) : round(phone.end_s / HOP_S)].any():
+        return phone.start_s
+    label = phone.phone if phone.phone in _VOICELESS else ""
+    return max(before, phrase_start(loud, earliest, phone.end_s, label))
 
 
 class NnetAligner:
@@ -259,9 +276,16 @@ class NnetAligner:
         return self.align_near(sound, script, None)
 
     def align_near(
-        self, sound: Sound, script: Script, guide: Sequence[tuple[float, float]] | None
+        self,
+        sound: Sound,
+        script: Script,
+        guide: Sequence[tuple[float, float]] | None,
+        other: Timing | None = None,
     ) -> Timing:
-        """The same with a `guide`: where another aligner puts each spoken word (seconds)."""
+        """The same with a `guide`: where another aligner puts each spoken word (seconds).
+
+        Where the sound is clean, boundaries meet those of `other`, a second timing, halfway.
+        """
         duration = float(sound.duration_s)
         check_fits(script, duration)
         network = load_network(self._weights or aligner_path())
@@ -270,4 +294,12 @@ class NnetAligner:
             from align.spread import spread
 
             return spread(sound, script)
-        return _timing(script, _settled(sound, phones), duration, network)
+        levels = loudness(sound)
+        floor, top = np.percentile(levels, (5, 97))
+        if top - floor >= _CLEAN_DB:
+            loud = levels > speech_level(levels)
+            phones = _rung_out(phones, loud, duration)
+            if other is not None:
+                phones = halfway(phones, script, other)
+            phones = _opened(phones, loud)
+        return _timing(script, phones, duration, network)

@@ -1,4 +1,4 @@
-"""Forced alignment with PocketSphinx: the default for recordings in English.
+"""Forced alignment with PocketSphinx: the guide of the default engine, for English.
 
 Our own pronunciations (from the script, with the CMU dictionary's as variants) go into
 an otherwise empty dictionary, so no word can be missing. Two passes: words with optional

@@ -99,7 +99,7 @@ class XttsSynthesizer:
 
     name = "xtts"
 
-    def __init__(self, *, device: str | None = None, aligner: str = "sphinx") -> None:
+    def __init__(self, *, device: str | None = None, aligner: str = "combined") -> None:
         self._device = device
         self._aligner = aligner
 
