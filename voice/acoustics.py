@@ -45,6 +45,8 @@ _LEAST_PAUSE_S = 0.3
 _FLOOR = 1e-15  # power per Hz of digital silence, -150 dB
 _RANGE_DB = 60.0  # below the whole: what a spectrum is compared down to
 _RUMBLE_HZ = 40.0
+_SYLLABLE_S, _FEWEST_SYLLABLES = 0.25, 4
+_UNKNOWN_DB2 = 9.0
 _BAND_SHARE = 10**-4.0  # of the strongest part: what still counts as inside the band
 
 
@@ -56,7 +58,8 @@ class Acoustics:
     the speech without the noise. `heard` is the spectrum of speaking frames as they are.
     `level_dbfs` is the RMS level of the speech, `noise_dbfs` that of the pauses (above 40 Hz;
     -120 and less is digital silence); `bandwidth_hz` the lowest and highest frequency at which
-    speech stands out; `room` None where it was not measured.
+    speech stands out; `room` None where it was not measured. `doubt` float64 [bins] is the variance
+    in dB^2 of `speech` that comes from these words having been said and no others.
     """
 
     rate: int
@@ -69,6 +72,7 @@ class Acoustics:
     bandwidth_hz: tuple[float, float]
     room: Room | None
     pause_s: float
+    doubt: Doubles
 
     def psd(self, name: str, frequencies: Doubles) -> Doubles:
         """One of "speech", "noise", "heard" at other frequencies; silence above half the rate."""
@@ -102,6 +106,7 @@ def measure_acoustics(sound: Sound, *, room: bool = True) -> Acoustics:
         _band(speech, noise, frequencies),
         measure_room(sound) if room else None,
         float(pauses.sum() * frame_s),
+        _doubt(power[speaks], frequencies, frame_s),
     )
 
 
@@ -161,6 +166,18 @@ def _noise(power: Doubles, pauses: Bools) -> Doubles:
     return np.asarray(kept.mean(axis=0))
 
 
+def _doubt(power: Doubles, frequencies: Doubles, frame_s: float) -> Doubles:
+    """Variance in dB^2 of the mean of speaking frames, float64 [bins]: how syllables differ."""
+    size = max(1, round(_SYLLABLE_S / frame_s))
+    count = len(power) // size
+    if count < _FEWEST_SYLLABLES:
+        return np.full(len(frequencies), _UNKNOWN_DB2)
+    means = power[: count * size].reshape(count, size, -1).mean(axis=1)
+    flat = np.array([smoothed(mean, frequencies) for mean in means])
+    share = flat.var(axis=0, ddof=1) / count / flat.mean(axis=0) ** 2
+    return np.asarray((10 / np.log(10)) ** 2 * share)
+
+
 def _band(speech: Doubles, noise: Doubles, frequencies: Doubles) -> tuple[float, float]:
     """Lowest and highest frequency at which speech is above the noise and not far below itself."""
     flat, floor = smoothed(speech, frequencies), smoothed(noise, frequencies)
@@ -169,12 +186,15 @@ def _band(speech: Doubles, noise: Doubles, frequencies: Doubles) -> tuple[float,
     return (float(inside[0]), float(inside[-1])) if len(inside) else (0.0, float(frequencies[-1]))
 
 
-def smoothed(psd: Doubles, frequencies: Doubles, *, least_hz: float = 60.0) -> Doubles:
-    """A spectrum averaged over a quarter of an octave, and over `least_hz` at least.
+def smoothed(
+    psd: Doubles, frequencies: Doubles, *, least_hz: float = 60.0, octaves: float = 0.25
+) -> Doubles:
+    """A spectrum averaged over a part of an octave, and over `least_hz` at least.
 
-    Wide enough that harmonics and single sounds vanish, and the slope of a band's end stays.
+    As it stands: wide enough that harmonics and single sounds vanish, and the slope of a band's
+    end stays.
     """
-    width = np.maximum(least_hz, frequencies / 6)
+    width = np.maximum(least_hz, frequencies * octaves / 1.5)
     total = np.concatenate(([0.0], np.cumsum(psd)))
     step = frequencies[1]
     edges = np.arange(len(psd) + 1, dtype=np.float64)

@@ -47,7 +47,10 @@ _CEILING = 0.89  # -1 dBFS: room for peaks between samples, and for the noise
 _LOOK_S = 0.004
 _FADE_S = 0.02
 _SILENT_DBFS = -100.0  # noise below this is digital silence
-_LEAST_ROOM = 10 ** (-20 / 10)  # of the direct sound: a fainter room is left out
+# A room fainter than this, of the direct sound, is left out: dry is 20 dB, give or take 3.
+_LEAST_ROOM = 10 ** (-17 / 10)
+_BROAD_HZ, _BROAD_OCTAVES = 200.0, 0.5  # wider than harmonics and formants lie apart
+_NARROW_DB = (4.0, 8.0)  # what words make in narrow bands, and what they do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,27 +212,41 @@ def _missing_room(take: Sound, wanted: Room | None) -> Room | None:
 
 
 def _filter(voice: Acoustics, wanted: Acoustics, rate: int) -> Doubles:
-    """Taps float64 [n] of minimum phase that turn the voice's spectrum into the reference's."""
+    """Taps float64 [n] of minimum phase that turn the voice's spectrum into the reference's.
+
+    Some seconds of speech have a spectrum of their own, by their words: of a broad difference
+    as much is believed as it is larger than that, of a narrow one only what no words make (the
+    end of a band, a notch). What is left undone would have changed whose voice it is.
+    """
     size = 1 << round(np.log2(4 * _TAPS_S * rate))
-    grid = np.fft.rfftfreq(size, 1 / rate)
-    hidden = np.maximum(wanted.speech, _BELOW_NOISE * wanted.noise)
-    goal = smoothed(np.where(wanted.speech > hidden, wanted.speech, hidden), wanted.frequencies)
-    have = smoothed(voice.speech, voice.frequencies)
-    with np.errstate(divide="ignore"):
-        goal_db = np.interp(grid, wanted.frequencies, 10 * np.log10(goal), right=-150.0)
-        have_db = np.interp(grid, voice.frequencies, 10 * np.log10(have), right=-150.0)
+    grid: Doubles = np.fft.rfftfreq(size, 1 / rate).astype(np.float64)
+    fine, have_db = _difference(voice, wanted, grid)
+    broad, _ = _difference(voice, wanted, grid, least_hz=_BROAD_HZ, octaves=_BROAD_OCTAVES)
+    doubt = sum(np.interp(grid, a.frequencies, a.doubt) for a in (voice, wanted))
+    power = smoothed(broad**2, grid, octaves=1.0)
+    low, high = _NARROW_DB
+    narrow = (fine - broad) * np.clip((np.abs(fine - broad) - low) / (high - low), 0, 1)
+    gain = broad * power / (power + doubt) + narrow
     # Where the voice has nothing itself there is nothing to lift but its own noise.
     present = have_db > have_db.max() - 70
-    level = 10 * np.log10(goal.sum() * wanted.frequencies[1]) - 10 * np.log10(
-        have.sum() * voice.frequencies[1]
-    )
-    gain = goal_db - have_db - level
-    gain = np.clip(
-        np.where(present, gain, np.minimum(gain, 0.0)), -_DEEPEST_CUT_DB, _LARGEST_BOOST_DB
-    )
-    power, filtered = 10 ** (have_db / 10), 10 ** ((have_db + gain) / 10)
-    gain += 10 * np.log10(power.sum() / filtered.sum())  # colour alone: the level stays
+    gain = np.where(present, gain, np.minimum(gain, 0.0))
+    gain = np.clip(gain, -_DEEPEST_CUT_DB, _LARGEST_BOOST_DB)
+    before, after = 10 ** (have_db / 10), 10 ** ((have_db + gain) / 10)
+    gain += 10 * np.log10(before.sum() / after.sum())  # colour alone: the level stays
     return _minimum_phase(10 ** (gain / 20), size, round(_TAPS_S * rate))
+
+
+def _difference(
+    voice: Acoustics, wanted: Acoustics, grid: Doubles, **width: float
+) -> tuple[Doubles, Doubles]:
+    """(what the voice lacks, what it has) in dB at the frequencies `grid`, level apart."""
+    hidden = np.maximum(wanted.speech, _BELOW_NOISE * wanted.noise)
+    goal = smoothed(hidden, wanted.frequencies, **width)
+    have = smoothed(voice.speech, voice.frequencies, **width)
+    goal_db = np.interp(grid, wanted.frequencies, 10 * np.log10(goal), right=-150.0)
+    have_db = np.interp(grid, voice.frequencies, 10 * np.log10(have), right=-150.0)
+    level = goal.sum() * wanted.frequencies[1] / (have.sum() * voice.frequencies[1])
+    return goal_db - have_db - 10 * np.log10(level), have_db
 
 
 def _minimum_phase(magnitude: Doubles, size: int, taps: int) -> Doubles:

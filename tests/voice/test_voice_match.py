@@ -92,6 +92,34 @@ def test_a_known_filter_is_found(take, other_line) -> None:
     assert rms_dbfs(matched) == pytest.approx(rms_dbfs(take), abs=1.5)  # colour, not level
 
 
+def applied_db(take: Sound, reference: Sound) -> np.ndarray:
+    """What the filter of a match does between 200 Hz and 5 kHz, in dB less its mean."""
+    plan = plan_match(take, reference, room=False, noise=False, level=False)
+    size = 1 << 12
+    gain = 20 * np.log10(np.abs(np.fft.rfft(plan.filter, size)))
+    hz = np.fft.rfftfreq(size, 1 / RATE)
+    inside = gain[(hz > 200) & (hz < 5000)]
+    return inside - inside.mean()
+
+
+def test_other_words_are_not_taken_for_another_colour(take, other_line) -> None:
+    """The same voice in the same place: what differs is what is said, and is nearly left alone.
+
+    Each line's own spectrum laid upon the other made a person less like himself.
+    """
+    same = applied_db(take, other_line)
+    assert np.sqrt(np.mean(same**2)) < 2.5
+    other = applied_db(take, equalised(other_line))
+    assert np.sqrt(np.mean(other**2)) > 4.0
+
+
+def test_what_is_doubted_grows_less_with_more_speech(take, other_line) -> None:
+    both = replace(take, samples=np.concatenate((take.samples, other_line.samples)))
+    one, two = (measure_acoustics(s, room=False) for s in (take, both))
+    heard = (one.frequencies > 200) & (one.frequencies < 5000)
+    assert two.doubt[heard].mean() < one.doubt[heard].mean()
+
+
 @pytest.mark.parametrize(("seconds", "direct_db"), [(0.4, 3.0), (1.0, 0.0)])
 def test_a_known_room_is_measured(take, other_line, seconds: float, direct_db: float) -> None:
     both = replace(take, samples=np.concatenate((take.samples, other_line.samples)))
