@@ -53,3 +53,14 @@ def test_silence_and_what_is_too_long_go_the_long_way(asked: list[int]) -> None:
     assert len(asked) == 1
     assert listen(Sound(np.zeros(29 * RATE + 8_000, np.float32), RATE)).text == ""
     assert len(asked) == 2
+
+
+def test_loops_and_what_nobody_can_say_in_the_time_are_doubted() -> None:
+    line = "And type very similar was used during the next fifteen or twenty years"
+    again = " not only by Schoeffer" * 2
+    assert not listening._doubtful(line, 0.8, 5.0)
+    assert listening._doubtful(line, 0.61, 5.0)  # unsure
+    assert listening._doubtful(line, 0.8, 2.0)  # too much for the time
+    assert listening._doubtful(line[:12], 0.8, 5.0)  # too little
+    assert listening._doubtful(line + again, 0.8, 9.0)  # Whisper's loop
+    assert listening._doubtful("", 0.8, 5.0)

@@ -3,10 +3,11 @@
     heard = listen(sound)                      # .text, .confidence
 
 Whisper is made to hear half a minute, whatever the clip: four fifths of the work go into silence
-after it. `listen` lets it hear the clip and a second more. Where it is then in doubt, or stops
-before the clip does, it hears the clip again as it was made to (as `align.recognise.hear` does),
-so that what is graded low or thrown away is judged by that. Clips may be heard two at a time, each
-on one core: two threads for one clip spend as much again on waiting for each other.
+after it. `listen` lets it hear the clip and a second more. Where it is then in doubt, stops
+before the clip does or repeats itself, it hears the clip again as it was made to (as
+`align.recognise.hear` does), so that what is graded low or thrown away is judged by that. Clips may
+be heard two at a time, each on one core: two threads for one clip spend as much again on waiting
+for each other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from align.recognise import LANGUAGE, Heard
 from align.recording import at_speech_rate
 from media.audio import Sound
+from voice.ingest.grading import Marks, unfit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +36,7 @@ _SILENCE = 100  # frames after the clip
 _BEAM = 5
 _SURE = 0.62  # of the tokens: what is less sure is graded C at best, and heard again
 _NO_SPEECH = 0.6
+_RUN = 4  # words in a row that come again: people seldom do that, Whisper's loops always
 _UNHEARD_S = 1.0  # left at the end of a clip: it stopped on the way
 _FIRST_STAMP = 50  # of 20 ms: speech begins in the first second
 
@@ -60,10 +63,20 @@ def listen(sound: Sound) -> Heard:
     text = tokens.decode([i for i in ids if i < tokens.eot]).strip()
     sure = math.exp(min(0.0, found.scores[0] * len(ids) / (len(ids) + 1)))  # the end counts, too
     stamps = [i - tokens.timestamp_begin for i in ids if i >= tokens.timestamp_begin]
-    left_s = len(samples) / _RATE - 0.02 * max(stamps, default=0)
-    if not text or sure < _SURE or found.no_speech_prob > _NO_SPEECH or left_s > _UNHEARD_S:
+    length_s = len(samples) / _RATE
+    stopped = length_s - 0.02 * max(stamps, default=0) > _UNHEARD_S
+    if stopped or found.no_speech_prob > _NO_SPEECH or _doubtful(text, sure, length_s):
         return _long_way(samples)
     return Heard(text, sure)
+
+
+def _doubtful(text: str, sure: float, length_s: float) -> bool:
+    """Whether it is unsure, too much or too little for the time, or says things twice."""
+    words = text.lower().split()
+    runs = list(zip(*(words[k:] for k in range(_RUN)), strict=False))
+    repeated = len(set(runs)) < len(runs)
+    fits = unfit(Marks(text, length_s, sure, np.inf, 0.0)) is None
+    return repeated or not fits or sure < _SURE
 
 
 def _long_way(samples: NDArray[np.float32]) -> Heard:
