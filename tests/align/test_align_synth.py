@@ -106,12 +106,15 @@ class Fixed:
     def __init__(self, timing: Timing) -> None:
         self.timing = timing
         self.guide: object = "nothing"
+        self.other: object = "nothing"
 
     def align(self, sound: Sound, script: Script) -> Timing:
         return self.timing
 
-    def align_near(self, sound: Sound, script: Script, guide: object) -> Timing:
-        self.guide = guide
+    def align_near(
+        self, sound: Sound, script: Script, guide: object, other: Timing | None = None
+    ) -> Timing:
+        self.guide, self.other = guide, other
         return self.timing
 
 
@@ -141,6 +144,7 @@ def test_the_guide_tells_every_spoken_word_where_to_look(line: Line) -> None:
     guide = replace(line.exact, engine="two")
     found, leader = combined_of(replace(line.exact, engine="one"), guide, line)
     assert found.engine == "one+two"
+    assert leader.other == guide
     windows = leader.guide
     assert isinstance(windows, list)
     assert len(windows) == len(line.script.words)
@@ -155,6 +159,7 @@ def test_what_one_loses_the_other_keeps(line: Line) -> None:
     found, leader = combined_of(kept, lost, line)
     assert found == kept
     assert leader.guide is None
+    assert leader.other is None
 
 
 def test_a_word_too_few_is_a_disagreement() -> None:
