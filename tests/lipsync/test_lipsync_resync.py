@@ -11,6 +11,8 @@ import pytest
 from lipsync_own import TIMING, OwnMouth, grid_frames, write_footage
 from synthetic import synthetic_frames, synthetic_info, tone
 
+import align.models
+import lipsync.resync
 import lipsync.writing as pipeline
 from lipsync.crop import lip_shape
 from lipsync.engines import MouthPatch, get_renderer
@@ -235,6 +237,27 @@ def test_the_same_inputs_give_the_same_bytes(
     for name in ("a.mp4", "b.mp4"):
         resync(coming_and_going, tone(1.0), TIMING, tmp_path / name, engine=OwnMouth(), cache=cache)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_only_before_a_long_film_are_models_forgotten(
+    coming_and_going: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[bool] = []
+    monkeypatch.setattr(
+        align.models, "forget_models", lambda *, recogniser=True: forgotten.append(recogniser)
+    )
+
+    def made(name: str) -> bytes:
+        out = tmp_path / name
+        resync(coming_and_going, tone(1.0), TIMING, out, engine=OwnMouth(), cache=cache)
+        return out.read_bytes()
+
+    short = made("short.mp4")
+    assert not forgotten
+    monkeypatch.setattr(lipsync.resync, "_LONG_FRAMES", 54)
+    assert made("long.mp4") == short
+    # The recogniser stays until the motion is learnt.
+    assert forgotten == [False, True]
 
 
 def test_close_ups_get_a_larger_crop() -> None:
