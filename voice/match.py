@@ -50,7 +50,8 @@ _SILENT_DBFS = -100.0  # noise below this is digital silence
 # A room fainter than this, of the direct sound, is left out: dry is 20 dB, give or take 3.
 _LEAST_ROOM = 10 ** (-17 / 10)
 _BROAD_HZ, _BROAD_OCTAVES = 200.0, 0.5  # wider than harmonics and formants lie apart
-_NARROW_DB = (4.0, 8.0)  # what words make in narrow bands, and what they do not
+_CAUTION = 0.6  # of the doubt in a spectrum that counts against it
+_NARROW_DB = (3.0, 7.0)  # what words make in narrow bands, and what they do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,7 @@ def _filter(voice: Acoustics, wanted: Acoustics, rate: int) -> Doubles:
     power = smoothed(broad**2, grid, octaves=1.0)
     low, high = _NARROW_DB
     narrow = (fine - broad) * np.clip((np.abs(fine - broad) - low) / (high - low), 0, 1)
-    gain = broad * power / (power + doubt) + narrow
+    gain = broad * power / (power + _CAUTION * doubt) + narrow
     # Where the voice has nothing itself there is nothing to lift but its own noise.
     present = have_db > have_db.max() - 70
     gain = np.where(present, gain, np.minimum(gain, 0.0))
