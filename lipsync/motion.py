@@ -200,7 +200,7 @@ class MotionModel:
         """Learn from footage. Examples whose picture is out of sync must be shifted first.
 
         `quick` looks at fewer frames, and less closely. `hear` listens with the recogniser's
-        encoder, too, where there is one (17 ms of a processor per second of sound, also to
+        encoder, too, where there is one (10 ms of a processor per second of sound, also to
         predict).
 
         Raises `ArchiveError` when no lips are seen at all.
@@ -224,10 +224,24 @@ class MotionModel:
         if ear is not None:
             heard = [replace(h, heard=r) for h, r in zip(heard, rows, strict=True)]
         data = _stack(heard, seed, at_most=_QUICK_FRAMES if quick else _MOST_FRAMES)
-        how = _QUICK if quick else _CLOSELY
+        del heard, rows  # of half an hour 60 MB, and the kernel is to come
+        return cls._of(person, data, ear, speech, seed=seed, quick=quick)
+
+    @classmethod
+    def _of(
+        cls,
+        person: _Person,
+        data: _Data,
+        ear: Ear | None,
+        speech_s: float,
+        *,
+        seed: int,
+        quick: bool,
+    ) -> MotionModel:
+        """Learnt from `data`, which holds what `ear` hears, if there is one."""
         judged = (OPENING, WIDTH, HEIGHT)
         # Visemes count together with the sound, and with what is heard in it.
-        how = {**how, "together": 1 if ear is None else 2}
+        how = {**(_QUICK if quick else _CLOSELY), "together": 1 if ear is None else 2}
         kernel = fit_kernel(data.streams, data.shapes, data.folds, judged=judged, seed=seed, **how)
         guess, network, share = kernel.held_out, None, 0.0
         if ear is not None:
@@ -236,7 +250,7 @@ class MotionModel:
             guess = guess + share * (network.held_out - guess)
         gain = _gain(person, guess, data)
         held_out = _correlations(guess, data.shapes)
-        return cls(person, kernel, gain, held_out, speech, ear, network, share)
+        return cls(person, kernel, gain, held_out, speech_s, ear, network, share)
 
     def predict(
         self,
