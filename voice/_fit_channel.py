@@ -8,7 +8,7 @@ hold less say in which `band` it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,9 +29,10 @@ _RATE = 24_000
 _N_FFT = 1024
 _EDGES = np.geomspace(90.0, 11_800.0, 29)  # of bands a quarter of an octave wide
 _LEAST_S = 12.0  # of speech, below which a colour is that of its words
+_LEAST_BANDS = 8  # two octaves of speech above the noise, below which it is that of the noise
 _MOST_DB = 12.0  # of correction; what lacks more is missing
 _ABOVE_NOISE_DB = 6.0
-_AS_HIGH = 0.9  # of the best recording's band
+_AS_HIGH = 0.8  # of the best recording's band
 _TAPS = 513
 
 
@@ -41,37 +42,40 @@ class _Colour:
 
     speech: NDArray[np.float64]
     pauses: NDArray[np.float64]
-    band_hz: float
 
 
 def in_one_channel(clips: Sequence[Clip]) -> tuple[Clip, ...]:
     """The clips of every recording in the colour of the best one.
 
-    As they are where fewer than two recordings hold enough speech; recordings with less keep
-    their colour. The best reaches highest, and of those lies furthest above its noise.
+    The best is the one furthest above its noise of those whose band reaches as high as any.
+    Recordings with less than 12 s of speech, or hardly any above their noise, keep their colour.
     """
     by_source: dict[Path, list[Clip]] = {}
     for clip in clips:
         by_source.setdefault(clip.source, []).append(clip)
+    tops = {source: _top(own) for source, own in by_source.items()}
     colours = {
         source: _colour(own)
         for source, own in by_source.items()
         if sum(clip.duration_s for clip in own) >= _LEAST_S
     }
-    if len(colours) < 2:
+    if not colours:
         return tuple(clips)
-    best = max(colours, key=lambda s: _worth(colours[s], by_source[s]))
+    highest = _AS_HIGH * max(tops[source] for source in colours)
+    best = max(
+        (source for source in colours if tops[source] >= highest),
+        key=lambda source: float(np.median([clip.snr_db for clip in by_source[source]])),
+    )
     fitted = {
-        source: _correction(colours[best], colour)
-        for source, colour in colours.items()
+        source: _correction(colours[best], colours.get(source), tops[source], tops[best])
+        for source in by_source
         if source != best
     }
-    return tuple(_corrected(clip, fitted) for clip in clips)
+    return tuple(_corrected(clip, fitted.get(clip.source)) for clip in clips)
 
 
-def _worth(colour: _Colour, clips: Sequence[Clip]) -> tuple[int, float]:
-    # Bands are told apart by the half octave: a tape that ends at 9.8 kHz is no worse for it.
-    return round(2 * np.log2(colour.band_hz)), float(np.median([c.snr_db for c in clips]))
+def _top(clips: Sequence[Clip]) -> float:
+    return float(np.median([bandwidth_hz(clip.sound) for clip in clips]))
 
 
 def _colour(clips: Sequence[Clip]) -> _Colour:
@@ -92,46 +96,54 @@ def _colour(clips: Sequence[Clip]) -> _Colour:
     pauses = 10 * np.log10(quiet + 1e-14)
     middle = (_EDGES[:-1] > 300) & (_EDGES[:-1] < 3000)
     loudness = speech[middle].mean()
-    band = float(np.median([bandwidth_hz(clip.sound) for clip in clips]))
-    return _Colour(speech - loudness, pauses - loudness, band)
+    return _Colour(speech - loudness, pauses - loudness)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Correction:
-    filter: Floats  # [taps], linear phase
+    filter: Floats | None  # [taps], linear phase
     band: tuple[float, float] | None
 
 
-def _correction(best: _Colour, colour: _Colour) -> _Correction:
-    from scipy.signal import firwin2
-
-    wanted = np.convolve(
-        np.pad(best.speech - colour.speech, 1, mode="edge"), np.ones(3) / 3, "valid"
-    )
-    usable = (wanted < _MOST_DB) & (colour.speech > colour.pauses + _ABOVE_NOISE_DB)
-    usable &= colour.speech > colour.speech.max() - 70
-    middle = int(np.argmin(np.abs(_EDGES - 1000)))
-    low, high = middle, middle
-    while low > 0 and usable[low - 1]:
-        low -= 1
-    while high < len(usable) - 1 and usable[high + 1]:
-        high += 1
+def _correction(
+    best: _Colour, colour: _Colour | None, top_hz: float, best_top_hz: float
+) -> _Correction:
+    """What brings a recording to the best one's colour, and the band that it then shows."""
+    heard = None if colour is None else colour.speech > colour.pauses + _ABOVE_NOISE_DB
+    if colour is None or heard is None or heard.sum() < _LEAST_BANDS:
+        narrow = top_hz < _AS_HIGH * best_top_hz
+        return _Correction(None, (0.0, top_hz) if narrow else None)
+    centres = np.sqrt(_EDGES[:-1] * _EDGES[1:])
+    differences = np.pad(best.speech - colour.speech, 1, mode="edge")
+    wanted = np.convolve(differences, np.ones(3) / 3, "valid")
+    # Hum and rumble hide what is there of the lowest bands; that is no reason to miss them.
+    wanted = np.interp(centres, centres[heard], wanted[heard])
+    missing = wanted >= _MOST_DB
+    usable = heard & ~missing
+    low = int(np.argmin(missing))
+    runs = [k for k in np.flatnonzero(usable) if usable[max(0, k - 3) : k + 1].mean() >= 0.5]
+    high = int(runs[-1]) if runs else len(usable) - 1
     gains = np.clip(wanted, -_MOST_DB, _MOST_DB)
     gains[:low], gains[high + 1 :] = gains[low], gains[high]
-    centres = np.sqrt(_EDGES[:-1] * _EDGES[1:])
     points = np.concatenate(([0.0], centres, [_RATE / 2]))
     amplitudes = 10 ** (np.concatenate((gains[:1], gains, gains[-1:])) / 20)
-    taps = firwin2(_TAPS, points, amplitudes, fs=_RATE).astype(np.float32)
     lowest = 0.0 if low == 0 else float(_EDGES[low])
     highest = _RATE / 2 if high == len(usable) - 1 else float(_EDGES[high + 1])
-    whole = low == 0 and highest >= _AS_HIGH * best.band_hz
-    return _Correction(taps, None if whole else (lowest, highest))
+    whole = low == 0 and highest >= _AS_HIGH * best_top_hz
+    return _Correction(_filter(points, amplitudes), None if whole else (lowest, highest))
 
 
-def _corrected(clip: Clip, corrections: Mapping[Path, _Correction]) -> Clip:
-    found = corrections.get(clip.source)
-    if found is None:
+def _filter(hz: NDArray[np.float64], amplitudes: NDArray[np.float64]) -> Floats:
+    from scipy.signal import firwin2
+
+    return np.asarray(firwin2(_TAPS, hz, amplitudes, fs=_RATE), np.float32)
+
+
+def _corrected(clip: Clip, found: _Correction | None) -> Clip:
+    if found is None or (found.filter is None and found.band is None):
         return clip
+    if found.filter is None:
+        return replace(clip, band=found.band)
     samples = _filtered(clip.sound.samples, found.filter)
     noise = None if clip.noise is None else _filtered(clip.noise, found.filter)
     return replace(clip, sound=replace(clip.sound, samples=samples), noise=noise, band=found.band)

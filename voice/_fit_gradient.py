@@ -139,6 +139,8 @@ class MelLoss(nn.Module):
             )
             if band is not None:
                 difference = difference[self._within(k, band)]
+                if len(difference) == 0:  # a band narrower than a mel says nothing
+                    continue
             total = total + difference.abs().mean()
             if sounds is not None:
                 at = torch.arange(difference.shape[1], device=a.device) * hop // FRAME_SAMPLES

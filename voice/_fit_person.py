@@ -88,25 +88,34 @@ def divide(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
     recordings; none where less than 8 s would be left to fit.
     """
     sources = sorted({clip.source for clip in clips})
-    whole = len(sources) >= 5
-    count = len(sources) if whole else len(clips)
-    wanted = min(_MOST_HELD_OUT, max(1, round(_HELD_OUT * count)))
-    chosen = {int((k + 0.5) * count / wanted) for k in range(wanted)}
-    if whole:
-        names = {sources[k] for k in chosen}
-        held = tuple(c for c in clips if c.source in names)
-    else:
-        held = tuple(c for k, c in enumerate(clips) if k in chosen)
-    trained = tuple(c for c in clips if c not in held)
+    names = {sources[k] for k in _spread(len(sources))} if len(sources) >= 5 else set()
+    trained = tuple(clip for clip in clips if clip.source not in names)
+    if not names or _shown_s(clips) >= _LEAST_TRAINED_S > _shown_s(trained):
+        # By clips also where all that shows the person best would go.
+        chosen = _spread(len(clips))
+        trained = tuple(clip for k, clip in enumerate(clips) if k not in chosen)
     if sum(c.duration_s for c in trained) < _LEAST_TRAINED_S:
         return tuple(clips), ()
-    return trained, held
+    kept = set(map(id, trained))
+    return trained, tuple(clip for clip in clips if id(clip) not in kept)
+
+
+def _spread(count: int) -> set[int]:
+    """About every seventh of so many."""
+    wanted = min(_MOST_HELD_OUT, max(1, round(_HELD_OUT * count)))
+    return {int((k + 0.5) * count / wanted) for k in range(wanted)}
+
+
+def _shown_s(clips: Sequence[Clip]) -> float:
+    """Seconds that show as much of the person as any."""
+    return sum(clip.duration_s for clip in clips if clip.band is None)
 
 
 def _whole(clips: Sequence[Clip]) -> tuple[Clip, ...]:
     """Those that show as much of the person as any, where they are enough; all else."""
-    found = tuple(clip for clip in clips if clip.band is None)
-    return found if sum(clip.duration_s for clip in found) >= _LEAST_TRAINED_S else tuple(clips)
+    if _shown_s(clips) < _LEAST_TRAINED_S:
+        return tuple(clips)
+    return tuple(clip for clip in clips if clip.band is None)
 
 
 def listen(clips: Sequence[Clip]) -> Person:

@@ -351,6 +351,8 @@ class _Fit:
         Layers fitted to worn recordings take some of the wear with them, more on one descent than
         on another; the common style hardly can.
         """
+        if not voice.layers:
+            return voice
         marks = self._marks(voice, _SHARE_SENTENCES)
         found = [(_worth(marks), voice)]
         if marks.dnsmos < _PLAIN_MOS:
