@@ -10,7 +10,20 @@ if TYPE_CHECKING:
     from align.timing import Timing
     from lipsync.people import FaceChoice
 
-__all__ = ["DELIVERY_RATE", "Progress", "chosen_face", "quiet", "speech_span", "tools"]
+__all__ = [
+    "DELIVERY_RATE",
+    "FACE_WEIGHTS",
+    "FIT_WEIGHTS",
+    "HEARING_WEIGHTS",
+    "LIP_WEIGHTS",
+    "MARK_WEIGHTS",
+    "Progress",
+    "TIMING_WEIGHTS",
+    "chosen_face",
+    "quiet",
+    "speech_span",
+    "tools",
+]
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and how much there is (or None)."""
@@ -18,6 +31,26 @@ Progress = Callable[[str, int, int | None], None]
 DELIVERY_RATE = 48_000
 """Hz, what film sound is delivered at."""
 
+# Registered weights by what they are for: papers name them, and keys of kept work hold their
+# sha256. A network that merely chooses decides what comes out as well.
+MARK_WEIGHTS = ("perth",)
+TIMING_WEIGHTS = ("aligner", "pocketsphinx-en-us")
+"""What the default aligner, `combined`, computes with."""
+HEARING_WEIGHTS = ("whisper-tiny", "silero-vad", *TIMING_WEIGHTS)
+"""What is said in footage, and when; lip motion hears with the recogniser's encoder."""
+FACE_WEIGHTS = ("mediapipe-face-mesh",)
+LIP_WEIGHTS = (*FACE_WEIGHTS, *HEARING_WEIGHTS, *MARK_WEIGHTS)
+"""What moves a mouth that is made of the person's own pictures."""
+FIT_WEIGHTS = (
+    "kokoro-onnx",
+    "ge2e",
+    "voicefilter-embedder",
+    "whisper-tiny",
+    "silero-vad",
+    "dnsmos",
+    "deepfilternet",
+)
+"""What a fit learns through, listens with and chooses by."""
 
 _HEARD_S = 0.5  # around the line, when it is listened who talks there
 

@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Literal
 
 from media.errors import MediaError, OutputError, TextError
 from media.files import sha256_of, user_cache_dir
-from studio._jobs import DELIVERY_RATE, Progress, chosen_face, quiet, speech_span, tools
+from studio._jobs import (
+    DELIVERY_RATE,
+    FACE_WEIGHTS,
+    LIP_WEIGHTS,
+    MARK_WEIGHTS,
+    Progress,
+    chosen_face,
+    quiet,
+    speech_span,
+    tools,
+)
 from studio._sources import footage_in, keep_inputs, line_timing
 from studio.credentials import Ingredient, Statement
 from studio.provenance import Disclosure, Papers, delivery, publish, weights_used
@@ -45,7 +55,7 @@ _GENERATED = {
     "picture": "mouth re-rendered in real footage, sound replaced",
     "patch": "re-rendered mouth with its matte, to be laid over real footage",
 }
-_LIP_WEIGHTS = ("mediapipe-face-mesh", "perth")
+_ALIGNERS = frozenset(["nnet", "sphinx", "spread"])  # as parts of `Timing.engine`
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +150,7 @@ def resync(
             None if choice is None else choice.kind,
         )
         (stage / result.report_path.name).write_text(_report_json(result, record), "utf-8")
-        used = _weights(engine)
+        used = _weights(engine, times)
         statement = _mouth_statement(result, record, footage, sound, clips, used)
         said = _mouth_disclosure(scene, result, record, project, used)
         others = [result.report_path.name, *([] if target == out else [out.stem])]
@@ -301,10 +311,15 @@ def _mouth_disclosure(
     )
 
 
-def _weights(engine: str) -> list[dict[str, str]]:
-    """Name, licence and sha256 of all that an engine computes with, a user's checkpoint too."""
-    rows = weights_used(_LIP_WEIGHTS)
+def _weights(engine: str, times: Timing) -> list[dict[str, str]]:
+    """Name, licence and sha256 of all that an engine computes with, a user's checkpoint too.
+
+    Mouths of the person's own pictures move as was learnt by listening to their footage; wav2lip
+    listens to nothing itself, so that only `times` may have been found by listening.
+    """
     name, _, file = engine.partition(":")
+    deaf = name == "wav2lip" and not _ALIGNERS & set(times.engine.split("+"))
+    rows = weights_used((*FACE_WEIGHTS, *MARK_WEIGHTS) if deaf else LIP_WEIGHTS)
     if name == "mouthnet":
         from studio._face_commands import face_weights
 

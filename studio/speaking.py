@@ -17,7 +17,16 @@ import numpy as np
 
 from media.errors import ConsentError, MediaError, OutputError, WeightsError
 from media.files import output_error, sha256_of, user_cache_dir
-from studio._jobs import DELIVERY_RATE, Progress, quiet, speech_span, tools
+from studio._jobs import (
+    DELIVERY_RATE,
+    FIT_WEIGHTS,
+    MARK_WEIGHTS,
+    TIMING_WEIGHTS,
+    Progress,
+    quiet,
+    speech_span,
+    tools,
+)
 from studio._sources import fingerprint, keep_inputs
 from studio.credentials import Statement
 from studio.provenance import Disclosure, Papers, delivery, publish, weights_used
@@ -37,13 +46,12 @@ if TYPE_CHECKING:
 __all__ = ["SayResult", "Slate", "fit", "say", "say_long", "voice_folder", "weights_of"]
 
 _STOCK = "stock:"
-_FIT_WEIGHTS = ("kokoro-onnx", "ge2e", "voicefilter-embedder", "whisper-tiny", "deepfilternet")
 _FIT_DATA = (".toml", ".safetensors")
 _LONGEST_TAIL_S = 1.5
 _BLOCK_S = 15  # of sound that is watermarked at once
 _DEFAULT_ENGINE = "kokoro"
-_MARK_WEIGHTS = ("perth",)
-_SPEAK_WEIGHTS = ("kokoro-onnx", "kokoro-vocab", *_MARK_WEIGHTS)
+_SPEAK_WEIGHTS = ("kokoro-onnx", "kokoro-vocab", *MARK_WEIGHTS)
+_TIMED_BY_EAR = frozenset(["xtts"])  # engines that do not know their own durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +163,7 @@ def _fit_version() -> str:
     """Changes whenever a fit could come out differently: the voice room's code and its weights."""
     import voice
 
-    weights = {w["name"]: w["sha256"] for w in weights_used(_FIT_WEIGHTS)}
+    weights = {w["name"]: w["sha256"] for w in weights_used(FIT_WEIGHTS)}
     return fingerprint([Path(folder) for folder in voice.__path__], weights, (".py", *_FIT_DATA))
 
 
@@ -541,11 +549,13 @@ def _line_statement(
 
 
 def weights_of(voice: Voice) -> list[dict[str, str]]:
-    """What the line was spoken with: Kokoro, or the weights on the voice's own card."""
+    """What the line was spoken with: Kokoro, or the weights on the voice's own card; and what
+    placed its words in time, where the engine does not know."""
     if voice.engine == _DEFAULT_ENGINE:
         return weights_used(_SPEAK_WEIGHTS)
     own = [{"name": w.name, "licence": w.licence, "sha256": w.sha256} for w in voice.weights]
-    return [*own, *weights_used(_MARK_WEIGHTS)]
+    timed = TIMING_WEIGHTS if voice.engine in _TIMED_BY_EAR else ()
+    return [*own, *weights_used((*timed, *MARK_WEIGHTS))]
 
 
 def _line_disclosure(
