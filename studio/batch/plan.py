@@ -18,6 +18,7 @@ from typing import Any
 
 from media.errors import TextError
 from media.files import sha256_of
+from studio._jobs import FACE_WEIGHTS, FIT_WEIGHTS, LIP_WEIGHTS, MARK_WEIGHTS, TIMING_WEIGHTS
 from studio.batch.keys import HashBook, digest, weights_mark
 from studio.batch.records import Decision, Request, read_decisions, read_requests
 from studio.batch.states import write_json
@@ -25,23 +26,22 @@ from studio.cues.cue import Cue
 from studio.cues.places import FootageBook
 from studio.production import Person, Production, ProductionError
 
-__all__ = ["Job", "Planner", "Step", "WORK_OF"]
+__all__ = ["Job", "Planner", "Step", "VERSION_OF", "WORK_OF"]
 
 _STOCK = "stock:"
-_SPEAK = ("kokoro-onnx", "kokoro-vocab", "perth", "whisper-tiny", "dnsmos")
-_FIT = ("kokoro-onnx", "ge2e", "voicefilter-embedder", "whisper-tiny", "deepfilternet")
-_LIPS = ("mediapipe-face-mesh", "perth")
-_VERSION: Mapping[str, int] = {
-    "voice": 2,
+_SPEAK = ("kokoro-onnx", "kokoro-vocab", "whisper-tiny", "dnsmos", *TIMING_WEIGHTS, *MARK_WEIGHTS)
+VERSION_OF: Mapping[str, int] = {
+    "voice": 3,
     "faces": 1,
-    "takes": 3,
+    "takes": 4,
     "timing": 1,
-    "match": 1,
-    "shot": 3,
+    "match": 2,
+    "shot": 4,
     "check": 1,
     "package": 1,
 }
-"""To be raised where a step's code would now make something else of the same inputs."""
+"""To be raised where a step's code would now make something else of the same inputs; a test
+watches over the code that each number stands for (`tests/batch/test_batch_code.py`)."""
 WORK_OF: Mapping[str, str] = {
     "voice": "fitting the voice",
     "faces": "following the face",
@@ -184,7 +184,7 @@ class Planner:
                 "room_s": cue.length_s,
                 "squeeze": self.production.delivery.squeeze,
             }
-            key = digest(["takes", _VERSION["takes"], settings, mark, self._weight(_SPEAK)])
+            key = digest(["takes", VERSION_OF["takes"], settings, mark, self._weight(_SPEAK)])
             more = {**settings, "voice": voice, "note": note}
             takes = float(self.production.delivery.takes)
             steps.append(Step("takes", key, more, units=takes * (10 + len(text))))
@@ -213,7 +213,7 @@ class Planner:
         """The folder of the shared step that fits this person's voice."""
         settings = {"person": person.name, "seed": self.production.delivery.seed}
         files = self.hashes.of_places(list(person.recordings))
-        key = digest(["voice", _VERSION["voice"], settings, files, self._weight(_FIT)])
+        key = digest(["voice", VERSION_OF["voice"], settings, files, self._weight(FIT_WEIGHTS)])
         places = [str(p) for p in person.recordings]
         step = Step("voice", key, {**settings, "recordings": places}, units=float(len(files)))
         self.shared.setdefault(step.folder, Job(step.folder, who, (step,)))
@@ -254,7 +254,7 @@ class Planner:
         override = next((r.timing for r in reversed(moved) if r.take in (chosen, None)), None)
         place = None if override is None else self.production.folder / override
         mark = None if place is None else sha256_of(place)
-        key = digest(["timing", _VERSION["timing"], takes.folder, rank, mark])
+        key = digest(["timing", VERSION_OF["timing"], takes.folder, rank, mark])
         settings = {
             "takes": takes.folder,
             "rank": int(rank),
@@ -279,7 +279,7 @@ class Planner:
 
     def _match(self, timing: Step, picture: Mapping[str, Any]) -> Step:
         mark = {**picture, "footage": self.hashes.of(Path(picture["footage"]))}
-        key = digest(["match", _VERSION["match"], timing.folder, mark])
+        key = digest(["match", VERSION_OF["match"], timing.folder, mark])
         return Step("match", key, {**picture, "timing": timing.folder})
 
     def _shot(
@@ -307,8 +307,8 @@ class Planner:
             "archive_only": not person.faces,
             "name": cue.id,
         }
-        mark = [settings, timing.folder, sound.folder, own, marks, self._weight(_LIPS)]
-        key = digest(["shot", _VERSION["shot"], mark])
+        mark = [settings, timing.folder, sound.folder, own, marks, self._weight(LIP_WEIGHTS)]
+        key = digest(["shot", VERSION_OF["shot"], mark])
         more = {
             **settings,
             "footage": str(footage),
@@ -320,7 +320,7 @@ class Planner:
         return Step("shot", key, more, units=float(long)), self._faces(who, sources, marks)
 
     def _faces(self, who: str, sources: Sequence[Path], marks: Mapping[str, str]) -> str:
-        key = digest(["faces", _VERSION["faces"], who, dict(marks), self._weight(_LIPS[:1])])
+        key = digest(["faces", VERSION_OF["faces"], who, dict(marks), self._weight(FACE_WEIGHTS)])
         settings = {"archive": [str(p) for p in sources]}
         step = Step("faces", key, settings, units=float(len(sources)))
         self.shared.setdefault(step.folder, Job(step.folder, who, (step,)))
@@ -334,7 +334,7 @@ class Planner:
             "shot": by_name.get("shot"),
             "room_s": cue.duration_s or cue.length_s,
         }
-        return Step("check", digest(["check", _VERSION["check"], settings]), settings)
+        return Step("check", digest(["check", VERSION_OF["check"], settings]), settings)
 
     def _package(self, cue: Cue, steps: Sequence[Step], chosen: str) -> Step:
         by_name = {s.name: s.folder for s in steps}
@@ -351,7 +351,7 @@ class Planner:
             "project": self.production.project_name,
         }
         nonce = self.nonces.get(cue.id, 0)
-        key = digest(["package", _VERSION["package"], settings, facts, nonce])
+        key = digest(["package", VERSION_OF["package"], settings, facts, nonce])
         return Step("package", key, settings)
 
     # --- forcing ---
