@@ -38,8 +38,8 @@ COLUMNS = {
     "CPU / ours": ".2f",
 }
 NOTE = """\
-{lines} lines in one stock voice, phonemes in, sound out; the median wall and the least processor
-time of {runs} runs after one to warm up, engines in turn. RTF is wall-clock time over length of
+{lines} lines in one stock voice, phonemes in, sound out; {counted}
+after one to warm up, engines in turn. RTF is wall-clock time over length of
 sound, which kokoro-onnx trims: compare seconds, not RTF. Ours includes the exact timing of words
 and phones, which the others do not give. kokoro-onnx is used as its documentation says, so its
 idle threads spin while they wait for work, which costs processor time and saves wall-clock time;
@@ -67,6 +67,13 @@ _CONFIG: dict[str, Any] = {
         "dropout": 0.1,
     },
 }
+
+
+def note(runs: int) -> str:
+    """What stands under the table of so many runs."""
+    many = f"the median wall and the least processor time of {runs} runs"
+    counted = many if runs > 1 else "wall and processor time of one run"
+    return NOTE.format(lines=len(LINES), counted=counted)
 
 
 @dataclass
@@ -152,7 +159,7 @@ def run(result: Result, scratch: Path, *, runs: int, data: Path | None) -> None:
             row["wall / ours"] = ratio(row["wall s"], ours.get("wall s"))
             row["CPU / ours"] = ratio(row["CPU s"], ours.get("CPU s"))
     result.rows += rows
-    result.notes.append(NOTE.format(lines=len(LINES), runs=runs))
+    result.notes.append(note(runs))
 
 
 def engines(scratch: Path) -> Iterator[tuple[str, str | None, str, list[object]]]:

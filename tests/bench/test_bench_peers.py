@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers import tables
+from benchmarks.peers import speaking, tables
 from benchmarks.peers.environments import HERE, PeerError, Worker
 from benchmarks.peers.tables import Result, cell, ratio, table
 
@@ -63,6 +63,12 @@ def test_every_peer_is_pinned() -> None:
         lines = pins.read_text("utf-8").splitlines()
         assert any(line.startswith(f"{pins.stem}==") for line in lines), pins
         assert all("==" in line and "://" not in line for line in lines), pins
+
+
+def test_one_run_has_no_median() -> None:
+    assert "wall and processor time of one run\n" in speaking.note(1)
+    assert "median" not in speaking.note(1)
+    assert "median wall and the least processor time of 3 runs\n" in speaking.note(3)
 
 
 def test_cells() -> None:
