@@ -48,16 +48,16 @@ _LEAST_SPEECH_S = 0.16
 
 @cache
 def _session() -> Any:
-    import onnxruntime
-
     from align._weights import silero_path
+
+    # Before ONNX Runtime is imported: the registry tells it to send nothing to its maker.
+    path = silero_path()
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        str(silero_path()), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def speech_probability(sound: Sound) -> NDArray[np.float32]:
