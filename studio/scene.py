@@ -149,8 +149,9 @@ def resync(
             out.with_suffix(".report.json"),
             None if choice is None else choice.kind,
         )
-        (stage / result.report_path.name).write_text(_report_json(result, record), "utf-8")
         used = _weights(engine, times)
+        report_text = _report_json(result, record, used)
+        (stage / result.report_path.name).write_text(report_text, "utf-8")
         statement = _mouth_statement(result, record, footage, sound, clips, used)
         said = _mouth_disclosure(scene, result, record, project, used)
         others = [result.report_path.name, *([] if target == out else [out.stem])]
@@ -271,7 +272,7 @@ def _placed(sound: Sound, times: Timing, at_s: float) -> tuple[Sound, Timing]:
     return moved, times.shifted(at_s)
 
 
-def _report_json(result: ResyncResult, record: Consent) -> str:
+def _report_json(result: ResyncResult, record: Consent, used: list[dict[str, str]]) -> str:
     report = {f.name: getattr(result.report, f.name) for f in fields(result.report)}
     timing: Timing = report.pop("timing")
     document = {
@@ -279,6 +280,7 @@ def _report_json(result: ResyncResult, record: Consent) -> str:
         "consent": record.id,
         "text": timing.text,
         "timing": timing.engine,
+        "weights": used,
         **report,
         "passed": [asdict(stretch) for stretch in result.report.passed],
         "lips": None if result.lips is None else _numbers(result.lips),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from media.reader import read_frames
 from media.time import FrameRate
 from media.writer import FootageWriter
 from studio import scene
-from studio._jobs import quiet
+from studio._jobs import LIP_WEIGHTS, quiet
 from studio.consent import Consent, save_consent
 from studio.scene import _lip_scores
 
@@ -115,5 +116,7 @@ def test_what_is_painted_is_kept_until_it_is_delivered(
     painted.clear()
     made()
     assert not painted
+    report = json.loads((tmp_path / "out.report.json").read_text("utf-8"))
+    assert {w["name"] for w in report["weights"]} == set(LIP_WEIGHTS)
     assert len(list(read_frames(out))) == 12
     assert not list(unfinished.iterdir())
