@@ -2,8 +2,12 @@
 
 Each has two hidden layers and has not seen one part of the examples, so that together they tell
 how well they do on speech that was not learnt; a new line is given to all of them, and their mean
-counts. Rectified units with dropout (N. Srivastava and others, 2014), weights moved by Adam with
-decay apart from the gradient (I. Loshchilov and F. Hutter, 2019), its steps growing first.
+counts. An input that did not move in what a network saw says nothing to it. Rectified units with
+dropout (N. Srivastava and others, 2014), weights moved by Adam with decay apart from the gradient
+(I. Loshchilov and F. Hutter, 2019), its steps growing first.
+
+Hundreds of steps make a difference in the last bit a visible one, so whoever wants the same bits
+whatever the number of threads limits the linear algebra to one (`lipsync.motion` does).
 """
 
 from __future__ import annotations
@@ -26,6 +30,9 @@ _BATCH, _EPOCHS = 128, 20
 _STEP, _DECAY, _WARMING = 3e-3, 3e-2, 0.3
 _FIRST, _SECOND = np.float32(0.9), np.float32(0.999)
 _BLOCK = 2048
+# An input that moves less than this (its standard deviation) has not been seen to move; none
+# counts more than so many spreads.
+_STILL, _FARTHEST = 0.02, np.float32(4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +41,9 @@ class NetworkFit:
 
     `middle` and `spread` float32[d] of the features, `mean` and `scale` float64[k] of the numbers;
     `members` hold weights and offsets of three layers each. `held_out` float64[n, k] are
-    predictions of the examples by the members that had not seen them.
+    predictions of the examples by the members that had not seen them. `calm` float64[k]: how much
+    the members' mean moves on the examples, in terms of how much each of them does (at most 1; on
+    new speech they agree a little less than on what most of them have seen).
     """
 
     middle: Floats
@@ -43,6 +52,7 @@ class NetworkFit:
     scale: Doubles
     members: tuple[tuple[Floats, ...], ...]
     held_out: Doubles
+    calm: Doubles
 
     def __call__(self, features: NDArray[np.floating]) -> Doubles:
         """Predictions float64[n, k]."""
@@ -54,7 +64,7 @@ class NetworkFit:
         return np.asarray(total / len(self.members) * self.scale + self.mean)
 
     def _known(self, features: NDArray[np.floating]) -> Floats:
-        return ((features - self.middle) / self.spread).astype(np.float32)
+        return _known(features, self.middle, self.spread)
 
 
 def fit_networks(
@@ -76,19 +86,42 @@ def fit_networks(
     middle = features.mean(0, dtype=np.float64).astype(np.float32)
     # What hardly ever moves is not blown up.
     spread = (features.std(0) + 0.05).astype(np.float32)
-    known = ((features - middle) / spread).astype(np.float32)
+    known = _known(features, middle, spread)
     mean, scale = wanted.mean(0), np.maximum(wanted.std(0), 1e-6)
     aims = ((wanted - mean) / scale).astype(np.float32)
-    held_out = np.zeros_like(wanted)
+    held_out, total = np.zeros_like(wanted), np.zeros_like(wanted)
+    moved = np.zeros(wanted.shape[1])
     members = []
-    for group in groups:
+    for group, still in zip(groups, _still(features - middle, folds, groups), strict=True):
         seen = np.flatnonzero(folds != group)
         rng = np.random.default_rng((seed, int(group)))
-        member = _trained(known, aims, seen, np.array(importance, np.float32), rng)
-        unseen = folds == group
-        held_out[unseen] = _forward(member, known[unseen]) * scale + mean
+        member = _trained(known, aims, seen, np.array(importance, np.float32), still, rng)
+        every = _forward(member, known)
+        held_out[folds == group] = every[folds == group] * scale + mean
+        total += every
+        moved += every.var(0, dtype=np.float64)
         members.append(member)
-    return NetworkFit(middle, spread, mean, scale, tuple(members), held_out)
+    calm = total.std(0) / np.maximum(np.sqrt(moved * len(groups)), 1e-9)
+    return NetworkFit(middle, spread, mean, scale, tuple(members), held_out, np.minimum(calm, 1))
+
+
+def _known(features: NDArray[np.floating], middle: Floats, spread: Floats) -> Floats:
+    known = ((features - middle) / spread).astype(np.float32, copy=False)
+    return np.clip(known, -_FARTHEST, _FARTHEST, out=known)
+
+
+def _still(
+    away: NDArray[np.floating], folds: NDArray[np.intp], groups: NDArray[np.intp]
+) -> Iterator[NDArray[np.bool_]]:
+    """For every group, which columns [d] hardly move outside of it."""
+    parts = [away[folds == group] for group in groups]
+    sums = np.array([p.sum(0, dtype=np.float64) for p in parts])
+    squares = np.array([(p**2).sum(0, dtype=np.float64) for p in parts])
+    counts = np.array([len(p) for p in parts])
+    for i in range(len(groups)):
+        n = counts.sum() - counts[i]
+        mean = (sums.sum(0) - sums[i]) / n
+        yield (squares.sum(0) - squares[i]) / n - mean**2 < _STILL**2
 
 
 def _forward(member: tuple[Floats, ...], known: Floats) -> Floats:
@@ -102,20 +135,23 @@ def _trained(
     aims: Floats,
     seen: NDArray[np.intp],
     importance: Floats,
+    still: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> tuple[Floats, ...]:
-    """Weights that predict `aims` from `known` on the rows `seen`."""
+    """Weights that predict `aims` from `known` on the rows `seen`, 0 for `still` inputs."""
     sizes = (known.shape[1], _UNITS, _UNITS, aims.shape[1])
     weights: list[Floats] = []
     for into, out in pairwise(sizes):
         weights.append((rng.standard_normal((into, out)) / np.sqrt(into)).astype(np.float32))
         weights.append(np.zeros(out, np.float32))
+    weights[0][still] = 0
     drift = [np.zeros_like(w) for w in weights]
     square = [np.zeros_like(w) for w in weights]
     steps = max(1, _EPOCHS * len(seen) // _BATCH)
     for number, rate in enumerate(_rates(steps)):
         rows = seen[rng.integers(0, len(seen), _BATCH)]
         slopes = _slopes(weights, known[rows], aims[rows], importance, rng)
+        slopes[0][still] = 0
         bias = float(np.sqrt(1 - _SECOND ** (number + 1)) / (1 - _FIRST ** (number + 1)))
         for w, slope, d, s in zip(weights, slopes, drift, square, strict=True):
             d += (1 - _FIRST) * (slope - d)
