@@ -15,6 +15,7 @@ from lipsync._kernel import fit_kernel
 from lipsync._speech import cepstra, viseme_track, windows
 from lipsync.motion import (
     CLOSING_S,
+    ENOUGH_SPEECH_S,
     PARTING_S,
     MotionExample,
     MotionModel,
@@ -65,6 +66,18 @@ def test_speech_whose_lips_are_never_seen_is_not_learnt_from():
     model = MotionModel.fit([hidden, seen])
     assert model.kernel is None
     assert model.speech_s == 0
+
+
+def test_only_speech_that_is_seen_counts():
+    heard = example(12, R25, seed=3)
+    spoken = sum(p.duration_s for p in heard.timing.phones)
+    assert MotionModel.fit([heard]).speech_s == pytest.approx(spoken)
+    half = replace(heard, shapes=np.where(np.arange(300)[:, None] < 125, heard.shapes, np.nan))
+    seen = sum(max(0.0, min(p.end_s, 5.0) - p.start_s) for p in heard.timing.phones)
+    model = MotionModel.fit([half])
+    assert model.speech_s == pytest.approx(seen)
+    assert model.speech_s < ENOUGH_SPEECH_S < spoken
+    assert model.kernel is None
 
 
 def test_silence_leaves_time_to_close_and_part():
