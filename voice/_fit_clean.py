@@ -39,14 +39,14 @@ def without_noise(clips: Sequence[Clip]) -> tuple[Clip, ...]:
         return tuple(clips)
     found: list[Clip] = []
     try:
-        with Denoiser() as denoiser:
-            for clip in clips:
-                if clip.snr_db >= NOISY_DB:
-                    found.append(clip)
-                    continue
-                sound = _clean(denoiser, clip.sound)
-                noise = clip.sound.samples - sound.samples
-                found.append(replace(clip, sound=sound, noise=noise))
+        denoiser = Denoiser()
+        for clip in clips:
+            if clip.snr_db >= NOISY_DB:
+                found.append(clip)
+                continue
+            sound = _clean(denoiser, clip.sound)
+            noise = clip.sound.samples - sound.samples
+            found.append(replace(clip, sound=sound, noise=noise))
     except EngineMissingError as error:
         _log.warning("the noise stays in the recordings: %s", error)
         return tuple(clips)

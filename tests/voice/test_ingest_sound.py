@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from media.audio import Sound, read_sound, resample, write_wav
 from media.channels import MixedStream, channel_blocks
 from media.errors import ArchiveError, MediaError
+from voice.ingest import denoise
 from voice.ingest.clicks import confirmed_clicks, count_clicks, declick
 from voice.ingest.denoise import Denoiser
 from voice.ingest.hum import Hum, HumMeter, remove_hum
@@ -244,10 +246,7 @@ def test_noise_is_taken_out_in_place(box_lines: list[Sound]) -> None:
     clean = box_lines[0]
     level = 0.2 * float(np.sqrt(np.mean(clean.samples**2)))
     bad = Sound(clean.samples + noise(60, level)[: len(clean)], clean.rate)
-    with Denoiser() as first:
-        done = first.clean(bad)
-    with Denoiser() as second:
-        again = second.clean(bad)
+    done, again = Denoiser().clean(bad), Denoiser().clean(bad)
     assert len(done) == len(bad)
     assert np.array_equal(done.samples, again.samples)
     assert snr_db(clean.samples, done.samples) > snr_db(clean.samples, bad.samples) + 2
@@ -279,14 +278,70 @@ def frame_by_frame(sound: Sound) -> np.ndarray:
     return target.ravel()[delay : delay + len(sound)]
 
 
-def test_the_denoiser_is_the_published_one(box_lines: list[Sound], monkeypatch) -> None:
+def test_the_denoiser_is_the_published_one(box_lines: list[Sound]) -> None:
     wide = resample(box_lines[0], 48_000).cut(0, 2.5)
     bad = Sound(wide.samples + noise(3, 0.02, 48_000)[: len(wide)], 48_000)
-    wanted = frame_by_frame(bad)
-    assert snr_db(wanted, Denoiser().clean(bad).samples) > 80
-    monkeypatch.setattr("voice.ingest.denoise._MOST_FRAMES", 130)  # a long sound goes in parts
-    monkeypatch.setattr("voice.ingest.denoise._BEFORE", 100)
-    assert snr_db(wanted, Denoiser().clean(bad).samples) > 20
+    assert len(bad) > denoise._PART * 480
+    assert snr_db(frame_by_frame(bad), Denoiser().clean(bad).samples) > 105
+
+
+def test_no_seam_is_heard_where_a_sound_is_divided(
+    box_lines: list[Sound], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after digital silence either, in which nothing tells a network what it has heard."""
+    lines = [resample(line, 48_000).samples for line in box_lines]
+    speech = np.concatenate((lines[0], lines[1], np.zeros(5 * 48_000, np.float32), lines[2]))
+    hiss = noise(20, 0.02, 48_000)[: len(speech)] * (speech != 0)
+    bad = Sound((speech + hiss)[: 15 * 48_000], 48_000)
+    found = Denoiser().clean(bad).samples
+    monkeypatch.setattr(denoise, "_PART", 10_000)
+    whole = Denoiser().clean(bad).samples
+    size = 24_000
+    for first in range(0, len(whole), size):
+        block = whole[first : first + size]
+        error = np.abs(found[first : first + size] - block).max()
+        assert error <= 1e-5 * np.abs(block).max(), first / 48_000
+
+
+def test_what_the_denoiser_holds_does_not_grow_with_the_sound() -> None:
+    import tracemalloc
+
+    def peak(seconds: float) -> int:
+        samples = noise(seconds, 0.02, 48_000)
+        tracemalloc.start()
+        for part in denoise._cleaned(denoise._network(), samples):
+            assert len(part) <= (denoise._PART + 1) * 480
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    denoise._network()
+    assert peak(14) < 1.1 * peak(5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 480, 481, 961])
+@pytest.mark.parametrize("rate", [8_000, 48_000])
+def test_the_denoiser_takes_a_sound_of_any_length(count: int, rate: int) -> None:
+    done = Denoiser().clean(Sound(noise(1, 0.1, rate)[:count], rate, start=7))
+    assert (len(done), done.rate, done.start) == (count, rate, 7)
+    assert np.isfinite(done.samples).all()
+
+
+def test_the_register_is_asked_before_onnxruntime_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It sets what onnxruntime reads while it is imported, so that nothing is sent anywhere."""
+
+    class AskedError(Exception):
+        pass
+
+    def asked(name: str) -> Path:
+        raise AskedError(name)
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # importing it fails
+    monkeypatch.setattr(denoise, "locate", asked)
+    with pytest.raises(AskedError, match="deepfilternet"):
+        denoise._network.__wrapped__()
 
 
 # -- two voices ------------------------------------------------------------------------------
@@ -335,5 +390,4 @@ def test_a_low_rate_goes_through_everything(box_lines: list[Sound], tmp_path: Pa
     assert declick(low)[1] <= 2
     write_wav(tmp_path / "low.wav", low, "PCM_16")
     assert read_sound(tmp_path / "low.wav").rate == 8_000
-    with Denoiser() as shop:
-        assert len(shop.clean(low)) == len(low)
+    assert len(Denoiser().clean(low)) == len(low)

@@ -1,8 +1,7 @@
 """What is mended in a clip, and in which order: clicks, hum, noise.
 
     plan = plan_repairs(facts, settings)
-    with Workshop(plan) as shop:
-        mended = shop.mend(sound)          # mended.sound, mended.repairs, mended.clicks
+    mended = Workshop(plan).mend(sound)    # mended.sound, mended.repairs, mended.clicks
 
 On "auto" each is done where it was measured to be needed. Clips come with a second of context on
 either side, which the notches and the network need, and which is cut off afterwards.
@@ -11,7 +10,6 @@ either side, which the notches and the network need, and which is cut off afterw
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import TracebackType
 
 import numpy as np
 
@@ -83,18 +81,6 @@ class Workshop:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._denoiser = Denoiser() if plan.denoise else None
-
-    def __enter__(self) -> Workshop:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._denoiser is not None:
-            self._denoiser.close()
 
     def mend(self, sound: Sound) -> Mended:
         """The repaired sound, as long as before."""

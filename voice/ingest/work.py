@@ -293,15 +293,14 @@ class _Lane:
     """A thread with a workshop of its own."""
 
     def __init__(self, plan: Plan) -> None:
-        self._stack = ExitStack()
-        self._shop = self._stack.enter_context(Workshop(plan))
-        self._thread = self._stack.enter_context(ThreadPoolExecutor(1, initializer=_alone))
+        self._shop = Workshop(plan)
+        self._thread = ThreadPoolExecutor(1, initializer=_alone)
 
     def __enter__(self) -> _Lane:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        self._thread.shutdown()
 
     def submit(self, job: _Job) -> Future[_Done]:
         """Queue a clip."""
