@@ -1,8 +1,9 @@
 """The speech recogniser (Whisper tiny, English, int8, on the CPU), and what it says.
 
-One model for the whole program. `recognise_piece` writes down up to about 20 s with the
-time of every word; `read_along` only tells how well a text fits, in a third of the time; `hear`
-is the short way for a clip whose words alone are wanted.
+`recogniser` keeps one model for everybody who asks about one sound at a time and one for those
+who hear several at once; `align.models.forget_models` lets go of both. `recognise_piece` writes
+down up to about 20 s with the time of every word; `read_along` only tells how well a text fits,
+in a third of the time; `hear` is the short way for a clip whose words alone are wanted.
 """
 
 from __future__ import annotations
@@ -111,10 +112,11 @@ class Transcript:
 
 
 @cache
-def recogniser() -> tuple[Any, Lock]:
-    """The faster-whisper model of the whole program, loaded when it is first wanted, and its lock.
+def recogniser(at_once: int = 1) -> tuple[Any, Lock]:
+    """The faster-whisper model, loaded when it is first wanted, and its lock.
 
-    Raises `WeightsError` when it is not there.
+    With `at_once` above 1, a model of its own that hears so many sounds at the same time, each on
+    one processor core, and needs no lock. Raises `WeightsError` when the model is not there.
     """
     from faster_whisper import WhisperModel
 
@@ -123,7 +125,12 @@ def recogniser() -> tuple[Any, Lock]:
     torch = sys.modules.get("torch")
     threads = None if torch is None else torch.get_num_threads()
     model = WhisperModel(
-        str(whisper_folder()), device="cpu", compute_type="int8", local_files_only=True
+        str(whisper_folder()),
+        device="cpu",
+        compute_type="int8",
+        cpu_threads=1 if at_once > 1 else 0,
+        num_workers=at_once,
+        local_files_only=True,
     )
     if torch is not None:  # CTranslate2 sets the number for everybody who computes with OpenMP
         torch.set_num_threads(threads)

@@ -13,12 +13,12 @@ for each other.
 from __future__ import annotations
 
 import math
-from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align.recognise import LANGUAGE, Heard
+from align.recognise import LANGUAGE, Heard, recogniser
 from align.recording import at_speech_rate
 from media.audio import Sound
 from voice.ingest.grading import Marks, unfit
@@ -97,26 +97,13 @@ def _long_way(samples: NDArray[np.float32]) -> Heard:
     return Heard(" ".join(s.text.strip() for s in kept), math.exp(min(0.0, sure)))
 
 
-@cache
 def _model() -> tuple[Any, Any, list[int]]:
     """(the recogniser on one core for each clip, its tokens, those that it may not write)."""
-    import torch
-    from faster_whisper import WhisperModel
     from faster_whisper.tokenizer import Tokenizer
     from faster_whisper.transcribe import get_suppressed_tokens
 
-    from align._weights import whisper_folder
-
-    threads = torch.get_num_threads()
-    model = WhisperModel(
-        str(whisper_folder()),
-        device="cpu",
-        compute_type="int8",
-        cpu_threads=1,
-        num_workers=AT_ONCE,
-        local_files_only=True,
-    )
-    torch.set_num_threads(threads)  # CTranslate2 sets it for everybody who computes with OpenMP
+    import_module("torch")  # first: `recogniser` leaves alone how many threads it has
+    model, _ = recogniser(AT_ONCE)
     tokens = Tokenizer(
         model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=LANGUAGE
     )
