@@ -5,7 +5,8 @@
     sound, words = own_speech(path, track.sha256, cache)
 
 The words come from recognising and aligning the sound, which takes long; footage in which none
-are heard is remembered as well.
+are heard is remembered as well. What is kept bears the aligner's name: another one finds other
+times, and the same one once `_VERSION` says that it has learnt something.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["listening", "own_speech"]
 
-_VERSION = 2
+_VERSION = 3
 _RATE = 16_000  # Hz; all that words and lip motion are heard at
 
 
@@ -76,16 +77,18 @@ class _StoppedError(Exception):
 
 
 def _listen(path: Path, cache: Path, stop: Event) -> None:
+    from align.engines import get_aligner
     from media.audio import read_sound
     from media.files import sha256_of
 
     with suppress(WildlineError):
         sha256 = sha256_of(path)
-        if not _file(cache, sha256).is_file():
+        if not _file(cache, sha256, get_aligner().name).is_file():
             _words(read_sound(path, _RATE), sha256, cache, stop)
 
 
 def _words(sound: Sound, sha256: str, cache: Path, stop: Event | None) -> Timing | None:
+    from align.engines import get_aligner
     from align.formats import read_timing, write_timing
     from align.timing import Timing
     from align.transcription import align_sound
@@ -95,7 +98,8 @@ def _words(sound: Sound, sha256: str, cache: Path, stop: Event | None) -> Timing
         if stop is not None and stop.is_set():
             raise _StoppedError
 
-    kept = _file(cache, sha256)
+    aligner = get_aligner()
+    kept = _file(cache, sha256, aligner.name)
     if sha256 and kept.is_file():
         try:
             timing = read_timing(kept)
@@ -103,7 +107,7 @@ def _words(sound: Sound, sha256: str, cache: Path, stop: Event | None) -> Timing
         except (AlignError, MediaError):
             kept.unlink(missing_ok=True)
     try:
-        timing = align_sound(sound, None, progress=watch)
+        timing = align_sound(sound, None, engine=aligner, progress=watch)
     except (NoSpeechError, AlignError, TextError):
         timing = Timing((), (), float(sound.duration_s))
     if sha256:
@@ -121,5 +125,5 @@ def _make(cache: Path) -> None:
         raise output_error(cache, error) from error
 
 
-def _file(cache: Path, sha256: str) -> Path:
-    return cache / f"timing-{_VERSION}-{sha256[:24]}.json"
+def _file(cache: Path, sha256: str, aligner: str) -> Path:
+    return cache / f"timing-{aligner}-{_VERSION}-{sha256[:24]}.json"

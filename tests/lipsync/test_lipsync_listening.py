@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import align.engines
 import align.transcription
+from align.timing import Span, Timing
 from lipsync.listening import listening, own_speech
 from media.audio import Sound, write_wav
 from media.errors import NoFaceError
@@ -88,3 +91,34 @@ def test_footage_that_cannot_be_heard_is_told_later(tmp_path: Path) -> None:
     (tmp_path / "broken.wav").write_bytes(b"RIFF....WAVE")
     with listening(tmp_path / "broken.wav", tmp_path / "cache"):
         pass
+
+
+def test_words_of_another_aligner_are_not_taken_for_this_ones(
+    tone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def aligned(sound: Sound, text: None, *, engine: Any, **_: Any) -> Timing:
+        asked.append(engine.name)
+        at = float(len(asked))
+        return Timing((Span("hello", at, at + 0.5),), (Span("HH", at, at + 0.5),), 9.0)
+
+    monkeypatch.setattr(align.transcription, "align_sound", aligned)
+    sha256 = sha256_of(tone)
+    starts = []
+    for name in ("combined", "sphinx", "combined"):
+        monkeypatch.setattr(align.engines, "get_aligner", lambda n=name: _Named(n))
+        with listening(tone, tmp_path / "cache"):
+            pass
+        _, words = own_speech(tone, sha256, tmp_path / "cache")
+        assert words is not None
+        starts.append(words.words[0].start_s)
+    assert asked == ["combined", "sphinx"]
+    assert starts == [1, 2, 1]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """An aligner of which only the name is asked."""
+
+    name: str
