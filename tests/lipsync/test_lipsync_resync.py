@@ -15,7 +15,7 @@ import align.models
 import lipsync.resync
 import lipsync.writing as pipeline
 from lipsync.crop import lip_shape
-from lipsync.engines import MouthPatch, get_renderer
+from lipsync.engines import MouthPatch, Progress, RenderJob, get_renderer
 from lipsync.faces import build_track, track_faces
 from lipsync.resync import crop_spec_for, resync
 from lipsync.track import Absence, FaceTrack
@@ -242,22 +242,28 @@ def test_the_same_inputs_give_the_same_bytes(
 def test_only_before_a_long_film_are_models_forgotten(
     coming_and_going: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forgotten: list[bool] = []
+    done: list[bool | str] = []
     monkeypatch.setattr(
-        align.models, "forget_models", lambda *, recogniser=True: forgotten.append(recogniser)
+        align.models, "forget_models", lambda *, recogniser=True: done.append(recogniser)
     )
+
+    class Notes(OwnMouth):
+        def prepare(self, job: RenderJob, progress: Progress | None = None) -> None:
+            done.append("learnt")
+            super().prepare(job, progress)
 
     def made(name: str) -> bytes:
         out = tmp_path / name
-        resync(coming_and_going, tone(1.0), TIMING, out, engine=OwnMouth(), cache=cache)
+        resync(coming_and_going, tone(1.0), TIMING, out, engine=Notes(), cache=cache)
         return out.read_bytes()
 
     short = made("short.mp4")
-    assert not forgotten
+    assert done == ["learnt"]
+    done.clear()
     monkeypatch.setattr(lipsync.resync, "_LONG_FRAMES", 54)
     assert made("long.mp4") == short
     # The recogniser stays until the motion is learnt.
-    assert forgotten == [False, True]
+    assert done == [False, "learnt", True]
 
 
 def test_close_ups_get_a_larger_crop() -> None:
