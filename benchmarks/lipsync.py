@@ -37,7 +37,7 @@ from lipsync.engines import BankSource, RenderJob, get_renderer
 from lipsync.engines.mouthbank import MouthBankRenderer
 from lipsync.faces import build_track, track_faces, usable_frames
 from lipsync.morph import LIPS
-from lipsync.motion import MotionExample, closed_below, in_sync, picture_lead
+from lipsync.motion import MotionExample, MotionModel, closed_below, in_sync, picture_lead
 from lipsync.offset import best_shift
 from lipsync.score import (
     SHUT_SHARE,
@@ -47,7 +47,7 @@ from lipsync.score import (
     score_lips,
     score_table,
 )
-from lipsync.steps import own_lead
+from lipsync.steps import in_step, own_lead
 from lipsync.track import FaceTrack
 from media.audio import Sound, read_sound
 from media.video import Frame, read_frames
@@ -56,6 +56,8 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 HELD_OUT = 20
+#: Another one where the aligner of the same name finds other times.
+TIMING_VERSION = 1
 SPEC = CropSpec(256)
 # The wide region of the first prototype, so that its 34.6 dB can be compared.
 WIDE_POINTS = (33, 133, 362, 263, 1, 168, 6, 197)
@@ -93,8 +95,10 @@ class Result:
     lip_px: float
     #: Milliseconds by which our opening comes later than the real one, by cross-correlation.
     late_ms: float
-    #: Milliseconds by which our lips run ahead of the sound, by the motion model; None: untold.
+    #: Milliseconds by which our lips run ahead of the sound, by the model that drove them, and by
+    #: the judge, if there is one (`judges_of`); None: untold.
     ahead_ms: float | None
+    judged_ms: float | None
     wide_psnr: float
     mouth: PictureScores
     joins: float
@@ -102,18 +106,17 @@ class Result:
 
 
 def load(path: Path, cache: Path, text: str | None = None) -> Clip:
-    """Track and align, or take both from `cache`."""
-    from align.engines.sphinx import SphinxAligner
+    """Track and align as the product does, or take both from `cache`; `text` at its word."""
+    from align.engines import get_aligner
     from align.formats import read_timing, write_timing
-    from align.text import speakable
     from align.transcription import align_sound
 
     sound = read_sound(path, 16000)
-    kept = cache / f"{path.stem}.json"
+    aligner = get_aligner()
+    kept = cache / f"{path.stem}-{aligner.name}-{TIMING_VERSION}.json"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        known = SphinxAligner().align(sound, speakable(text)) if text else align_sound(sound)
-        write_timing(known, kept)
+        write_timing(align_sound(sound, text, engine=aligner, check=text is None), kept)
     return Clip(path, track_faces(path, cache=cache), read_timing(kept), sound)
 
 
@@ -212,7 +215,12 @@ def mouths(frames: Sequence[Pixels], track: FaceTrack) -> Pixels:
 
 
 def evaluate(
-    renderer: MouthBankRenderer, clip: Clip, first: int, last: int, rows: dict[str, list[Pixels]]
+    renderer: MouthBankRenderer,
+    clip: Clip,
+    first: int,
+    last: int,
+    rows: dict[str, list[Pixels]],
+    judge: MotionModel | None = None,
 ) -> Result:
     """Re-render frames first..last of `clip` (the job is prepared) and measure.
 
@@ -238,7 +246,8 @@ def evaluate(
         shown_planned=alike(shown, planned),
         lip_px=lip_distance(track, truth),
         late_ms=later_by(shown, wanted, float(clip.track.rate)),
-        ahead_ms=ahead_of_sound(renderer, track, timing, sound),
+        ahead_ms=ahead_of_sound(renderer.model, track, timing, sound),
+        judged_ms=None if judge is None else ahead_of_sound(judge, track, timing, sound),
         wide_psnr=wide_psnr(real, ours, truth),
         mouth=compare_pictures(mouths(ours, truth), mouths(real, truth)),
         joins=joins / max(len(path), 1),
@@ -260,23 +269,40 @@ def later_by(ours: Floats, real: Floats, rate: float) -> float:
 
 
 def ahead_of_sound(
-    renderer: MouthBankRenderer, track: FaceTrack, timing: Timing, sound: Sound
+    model: MotionModel, track: FaceTrack, timing: Timing, sound: Sound
 ) -> float | None:
-    """Milliseconds by which the lips of `track` run ahead of `sound`, by the motion model."""
+    """Milliseconds by which the lips of `track` run ahead of `sound`, as `model` has it."""
     example = MotionExample(timing, sound, lip_shape(track.landmarks), track.rate)
-    lead = own_lead(renderer.model, example)
+    lead = own_lead(model, example)
     return None if lead is None else 1000 * lead
 
 
+def judges_of(clips: Sequence[Clip]) -> dict[str, MotionModel]:
+    """Who tells offsets of each clip without having drawn it, by the clip's stem.
+
+    A model without the recogniser's ear, of the real lips of the other half of these clips (which
+    no bank holds), brought into step among themselves; on average they lie as they lie.
+    """
+    judges: dict[str, MotionModel] = {}
+    for half in range(2):
+        examples = [
+            MotionExample(c.timing, c.sound, lip_shape(c.track.landmarks), c.track.rate)
+            for c in clips[half::2]
+        ]
+        judge = MotionModel.fit(in_step(examples))
+        judges |= {c.path.stem: judge for c in clips[1 - half :: 2]}
+    return judges
+
+
 def offsets(name: str, of: Sequence[float | None]) -> str:
-    """One row: mean and largest size of offsets in milliseconds, and their mean."""
+    """One row: mean and largest size of the offsets (milliseconds) that are told, their mean."""
     told = np.array([x for x in of if x is not None])
     if not len(told):
         return f"  {name:44s} not told in any clip"
     within = 100 * np.mean(np.abs(told) <= 20)
     return (
         f"  {name:44s} |offset| {np.abs(told).mean():5.1f} ms, largest {np.abs(told).max():5.1f}, "
-        f"mean {told.mean():+5.1f}, within 20 ms {within:.0f} % of {len(told)}"
+        f"mean {told.mean():+5.1f}, within 20 ms {within:.0f} % of {len(told)} told"
     )
 
 
@@ -368,11 +394,13 @@ def grid(
 ) -> None:
     """Sentences of one man that are not in his bank, re-rendered from their own words.
 
-    Each one's own offset between picture and sound is undone first, unless `as_they_lie`.
+    Each one's own offset between picture and sound, as the model that is to drive it has it, is
+    undone first, unless `as_they_lie`.
     """
     paths = sorted((data / "archive_grid_s1").glob("*.mpg"))
     clips = [load(p, cache, sentence(p)) for p in paths]
     bank, test = clips[:-HELD_OUT], clips[-HELD_OUT:][:held_out]
+    judges = judges_of(clips[-HELD_OUT:])
     lost = [c.path.stem for c in test if c.track.present.mean() < 0.5]
     test = [c for c in test if c.path.stem not in lost]
     if lost:
@@ -380,10 +408,9 @@ def grid(
     pictures: dict[str, dict[str, list[Pixels]]] = {c.path.stem: {} for c in test}
     for engine in engines:
         renderer = renderer_of(engine)
-        results = []
+        results: list[Result] = []
         start = time.perf_counter()
-        lying: list[tuple[float, float, float]] = []
-        leads: list[float | None] = []
+        lying: list[Lying] = []
         for lies in test:
             plan(renderer, lies, bank)
             if not results:
@@ -392,39 +419,61 @@ def grid(
                     f"{time.perf_counter() - start:.1f} s; held-out motion correlation "
                     f"{renderer.model.held_out.round(3).tolist()}"
                 )
-            # As the clip lies on its tape, before picture and sound are brought together.
-            real = lip_shape(lies.track.landmarks)
-            example = MotionExample(lies.timing, lies.sound, real, lies.track.rate)
-            lead = own_lead(renderer.model, example)
-            opening = real[:, 0]
-            leads.append(None if lead is None else 1000 * lead)
-            lead = lead or 0.0
-            lying.append(
-                (
-                    alike(renderer.predicted[:, 0], opening),
-                    alike(renderer.shapes[:, 0], opening),
-                    1000 * abs(lead),
-                )
-            )
+            judge = judges[lies.path.stem]
+            lying.append(as_it_lies(renderer, lies, judge))
+            lead = (lying[-1].driven_ms or 0.0) / 1000
             clip = lies if as_they_lie else brought_together(lies, lead)
             plan(renderer, clip, bank)
             rows = pictures[clip.path.stem] if sheets else {}
-            results.append(evaluate(renderer, clip, 0, len(clip.track), rows))
+            results.append(evaluate(renderer, clip, 0, len(clip.track), rows, judge))
         frames = sum(r.real.frames for r in results)
         show(f"GRID, {len(results)} held-out sentences, {frames} frames", results, renderer.name)
-        as_is = np.mean(lying, axis=0)
-        print(
-            f"their pictures lie {as_is[2]:.0f} ms off their sound on average, which is "
-            f"{'kept' if as_they_lie else 'undone'} above; as they lie: predicted {as_is[0]:.3f}, "
-            f"planned {as_is[1]:.3f}"
-        )
-        print("lips ahead of the sound (+), clip by clip:")
-        print(offsets("real lips, as they lie, by the motion model", leads))
-        print(offsets("rendered lips, by the motion model", [r.ahead_ms for r in results]))
-        print(offsets("rendered lips against the real", [-r.late_ms for r in results]))
+        show_offsets(lying, results, as_they_lie)
     if sheets:
         for clip in test:
             contact_sheets(clip.path.stem, pictures[clip.path.stem], clip.track, sheets)
+
+
+@dataclass(frozen=True)
+class Lying:
+    """A clip as it lies on its tape, before picture and sound are brought together.
+
+    Correlations of our opening with the real one; milliseconds by which the real lips run ahead of
+    the sound, by the model that drives ours and by the judge (None: untold).
+    """
+
+    predicted: float
+    planned: float
+    driven_ms: float | None
+    judged_ms: float | None
+
+
+def as_it_lies(renderer: MouthBankRenderer, clip: Clip, judge: MotionModel) -> Lying:
+    """What there is to know of `clip` (the job is prepared) before it is moved."""
+    opening = lip_shape(clip.track.landmarks)[:, 0]
+    driven, judged = (
+        ahead_of_sound(model, clip.track, clip.timing, clip.sound)
+        for model in (renderer.model, judge)
+    )
+    predicted, planned = (alike(x[:, 0], opening) for x in (renderer.predicted, renderer.shapes))
+    return Lying(predicted, planned, driven, judged)
+
+
+def show_offsets(lying: Sequence[Lying], results: Sequence[Result], as_they_lie: bool) -> None:
+    """Print how far sound and lips are apart, first by what knows nothing of our model."""
+    predicted, planned = (np.mean([getattr(x, n) for x in lying]) for n in ("predicted", "planned"))
+    print(f"as they lie: predicted {predicted:.3f}, planned {planned:.3f}")
+    if not as_they_lie:
+        print(
+            "above, and in the rows of rendered lips, sound and words of each clip are moved by "
+            "the lead that the model that drives it finds: the real lips, too, are in its step"
+        )
+    print("lips ahead of the sound (+), clip by clip:")
+    print(offsets("rendered lips against the real", [-r.late_ms for r in results]))
+    print(offsets("real lips, as they lie, by a judge of others", [x.judged_ms for x in lying]))
+    print(offsets("rendered lips, by a judge of others", [r.judged_ms for r in results]))
+    print(offsets("real lips, as they lie, by the driving model", [x.driven_ms for x in lying]))
+    print(offsets("rendered lips, by the model that drove them", [r.ahead_ms for r in results]))
 
 
 def brought_together(clip: Clip, lead_s: float) -> Clip:
@@ -477,6 +526,8 @@ def speech(data: Path, cache: Path, sheets: Path | None, engines: Sequence[str])
         )
         result = evaluate(renderer, clip, first, n - 8, rows)
         show("lia_obama, last fifth from the rest", [result], renderer.name)
+        print(offsets("rendered lips against the real", [-result.late_ms]))
+        print(offsets("rendered lips, by the model that drove them", [result.ahead_ms]))
     if sheets is not None:
         contact_sheets(clip.path.stem, rows, part(clip.track, first, n - 8), sheets)
 
