@@ -1,6 +1,6 @@
 """Frames and words in as they come, frames with new mouths out a few frames later.
 
-    model = MouthModel.learn([BankSource(...)])          # seconds, once a person
+    model = MouthModel.learn([BankSource(...)])          # once a person
     stream = model.stream(rate, (1280, 720), delay=6)
     stream.say(timing, sound, start_s=2.0)               # any time before it is due
     for picture in camera:                               # OpenCV: uint8 [720, 1280, 3], BGR
