@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from align.agreement import Added, Agreement
 from align.anchors import divide_script, whole_token
+from align.engines.combined import DOUBTFUL
 from align.recording import at_speech_rate
 from align.spread import spread
 from align.text import Script, speakable
@@ -35,7 +36,8 @@ Stretch = tuple[float, float]
 _FASTEST_PHONE_S = 0.045
 _USUAL_PHONE_S = 0.07
 _LEAST_NOTE_S = 0.1
-_DOUBTFUL = 0.2
+# A word that one engine alone is less sure of gets a remark; of two, see `DOUBTFUL`.
+_DOUBTED_BY_ONE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,8 @@ def _kept(part: Part, timing: Timing) -> tuple[list[Span], list[Span]]:
         spare = max(0.0, _LEAST_NOTE_S - (right - left)) / 2
         start = max(0.0, left - spare)
         notes.append(Span(f"not heard: '{text}'", start, max(right + spare, start + 0.01)))
-    for doubtful, some in groupby(kept, key=lambda w: w.confidence < _DOUBTFUL):
+    least = DOUBTFUL if "+" in timing.engine else _DOUBTED_BY_ONE
+    for doubtful, some in groupby(kept, key=lambda w: w.confidence < least):
         spans = list(some)
         if doubtful and timing.engine != "spread":
             text = " ".join(w.label for w in spans)

@@ -10,7 +10,6 @@ import pytest
 from align_line import Line
 
 from align._weights import aligner_path
-from align.engines import get_aligner
 from align.engines.nnet import NnetAligner
 from align.text import speakable
 from align.timing import Timing
@@ -114,14 +113,6 @@ def test_a_guide_leads_and_does_not_force(line: Line) -> None:
     late = [(a + 1.5, b + 1.5) for a, b in right]
     misled = aligner.align_near(line.sound, line.script, late)
     assert np.median(np.abs(difference_ms(plain, misled))) < 30
-
-
-def test_the_combined_engine_is_both(line: Line) -> None:
-    combined = get_aligner("combined")
-    assert combined.name == "combined"
-    found = combined.align(line.sound, line.script)
-    assert found.engine == "nnet+sphinx"
-    assert np.mean(np.abs(difference_ms(line.exact, found))) < 20
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from align_line import Line
 
-from align.engines.combined import DOUBTFUL, CombinedAligner, compared
+from align.engines.combined import CombinedAligner
 from align.engines.synth import SynthAligner, laid_on
 from align.formats import read_timing
 from align.spread import spread
@@ -118,26 +118,10 @@ class Fixed:
         return self.timing
 
 
-def opinion(*words: tuple[float, float, float], engine: str = "one") -> Timing:
-    spans = tuple(Span("w", a, b, c) for a, b, c in words)
-    return Timing(spans, spans, 3.0, engine=engine)
-
-
 def combined_of(first: Timing, guide: Timing, line: Line) -> tuple[Timing, Fixed]:
     leader = Fixed(first)
     aligner = CombinedAligner(leader, Fixed(guide))  # type: ignore[arg-type]
     return aligner.align(line.sound, line.script), leader
-
-
-def test_agreement_is_confidence_and_disagreement_is_flagged() -> None:
-    first = opinion((0.1, 0.5, 0.9), (0.5, 1.0, 0.4), (1.2, 1.6, 0.4))
-    second = opinion((0.3, 0.5, 0.9), (0.52, 1.03, 0.9), (1.7, 2.0, 0.9), engine="two")
-    found = compared(first, second)
-    assert [w.start_s for w in found.words] == [0.1, 0.5, 1.2]
-    assert [w.confidence for w in found.words] == pytest.approx([0.9, 0.5, 0.3])
-    assert found.words[1].confidence >= DOUBTFUL > found.words[2].confidence
-    assert found.phones[2].confidence == pytest.approx(0.3)
-    assert found.engine == "one+two"
 
 
 def test_the_guide_tells_every_spoken_word_where_to_look(line: Line) -> None:
@@ -160,9 +144,3 @@ def test_what_one_loses_the_other_keeps(line: Line) -> None:
     assert found == kept
     assert leader.guide is None
     assert leader.other is None
-
-
-def test_a_word_too_few_is_a_disagreement() -> None:
-    first = opinion((0.1, 0.5, 0.4), (0.5, 1.0, 0.4))
-    found = compared(first, opinion((0.1, 0.5, 0.9)))
-    assert [w.confidence >= DOUBTFUL for w in found.words] == [True, False]
