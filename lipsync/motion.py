@@ -266,13 +266,9 @@ class MotionModel:
         guess, network, share = kernel.held_out, None, 0.0
         if ear is not None:
             network, share = _network(data, guess, judged, seed)
-        shown = guess
+        gain = _gain(person, _as_shown(guess, network, share), data)
         if network is not None:
-            away = network.held_out - network.mean
-            # A line is shown with the mean of all networks, which moves less than each.
-            shown = guess + share * (network.mean + network.calm * away - guess)
             guess = guess + share * (network.held_out - guess)
-        gain = _gain(person, shown, data)
         held_out = _correlations(guess, data.shapes)
         return cls(person, kernel, gain, held_out, speech_s, ear, network, share)
 
@@ -541,6 +537,16 @@ def _network(
     ]
     share = _SHARES[int(np.argmax(np.nan_to_num(scores, nan=-1.0)))]
     return (network, share) if share > 0 else (None, 0.0)
+
+
+def _as_shown(guess: Doubles, network: NetworkFit | None, share: float) -> Doubles:
+    """The kernel's `guess` and the held-out predictions of networks, moving as much as in a new
+    line: that has the mean of all networks, which moves less than each.
+    """
+    if network is None:
+        return guess
+    said = network.mean + network.calm * (network.held_out - network.mean)
+    return np.asarray(guess + share * (said - guess))
 
 
 def _gain(person: _Person, guess: Doubles, data: _Data) -> Doubles:

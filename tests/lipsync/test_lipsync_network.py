@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 import align.encoder
 import lipsync.motion
 from lipsync._network import NetworkFit, _slopes, fit_networks
-from lipsync.motion import MotionModel
+from lipsync.motion import MotionModel, _as_shown, _Data, _gain, _Person
 from media.time import FrameRate
 
 R25 = FrameRate(Fraction(25))
@@ -114,6 +114,26 @@ def test_a_mean_of_networks_moves_less_than_each() -> None:
     away = networks(new).std(0)
     assert (away < one).all()
     assert (np.abs(networks.calm * one - away) < np.abs(one - away)).all()
+
+
+def test_the_gain_makes_up_for_the_means_calm() -> None:
+    """Held-out predictions of single networks move twice as much as a line will."""
+    rng = np.random.default_rng(8)
+    shapes = rng.standard_normal((500, 7))
+    held_out, kernel = 0.8 * shapes, 0.3 * shapes
+    calm = np.linspace(0.5, 1, 7)
+    network = NetworkFit(
+        np.zeros(1, np.float32), np.ones(1, np.float32), np.zeros(7), np.ones(7), (), held_out, calm
+    )
+    shown = _as_shown(kernel, network, 0.75)
+    np.testing.assert_allclose(shown, 0.25 * kernel + 0.75 * calm * held_out)
+    assert _as_shown(kernel, None, 0.0) is kernel
+    person = _Person.measure(shapes)
+    never = np.zeros(500, np.bool_)
+    data = _Data([], shapes, np.zeros(500, np.intp), never)
+    moved = person.possible(_gain(person, shown, data) * shown, never).std(0)
+    whole = person.possible(shapes.copy(), never).std(0)
+    np.testing.assert_allclose(moved[1:], whole[1:], rtol=0.1)
 
 
 def test_bits_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
