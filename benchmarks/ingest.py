@@ -1,12 +1,14 @@
 """How fast is a box of tapes made into a dataset, and does memory stay flat?
 
-    python benchmarks/ingest.py SPEECH... [--minutes 5 60] [--keep FOLDER]
+    python benchmarks/ingest.py SPEECH... [--minutes 5 60] [--noise 8] [--keep FOLDER]
 
 The recordings in SPEECH (files or folders) are joined with pauses, over and over, each round at
 another pace and level so that no clip is a copy, until a tape is long enough. Half of the rounds
-get mains hum, clicks and tape noise. The tape goes through the installed `wildline archive` in a
-process of its own, repairs on auto: decoding, measuring, cutting, mending, recognition, voices and
-the page are all in the time. Targets on two processor cores: 8 times real time, 2 GB.
+get mains hum, clicks and tape noise; with `--noise` everything has pink noise so many dB below the
+speech, which sends every clip through the denoiser. The tape goes through the installed `wildline
+archive` in a process of its own, repairs on auto: decoding, measuring, cutting, mending,
+recognition, voices and the page are all in the time. Targets on two processor cores: 8 times real
+time, 2 GB.
 """
 
 from __future__ import annotations
@@ -35,10 +37,11 @@ RATE = 44_100
 FAULTY_S = 120.0  # a stretch of clean tape, then one of bad tape
 
 
-def tape(speech: list[Path], seconds: float) -> Iterator[np.ndarray]:
+def tape(speech: list[Path], seconds: float, noise_db: float | None) -> Iterator[np.ndarray]:
     """Pieces of a tape at 44.1 kHz, float32."""
     rng = np.random.default_rng(0)
     at = turn = 0
+    level = 0.0
     while at < seconds * RATE:
         path = speech[turn % len(speech)]
         pace = 1 + 0.02 * ((turn // len(speech)) % 5) * (-1) ** (turn // len(speech))
@@ -49,9 +52,21 @@ def tape(speech: list[Path], seconds: float) -> Iterator[np.ndarray]:
         part = part + 2e-4 * rng.standard_normal(len(part)).astype(np.float32)
         if (at / RATE) % (2 * FAULTY_S) > FAULTY_S:
             part = worn(part, at, rng)
+        if noise_db is not None:
+            level = level or float(np.sqrt(np.mean(sound.samples**2))) * 10 ** (-noise_db / 20)
+            part = part + pink(len(part), level, rng)
         yield np.clip(part, -1, 1)
         at += len(part)
         turn += 1
+
+
+def pink(count: int, level: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise with the same power in every octave, float32 [count]; `level` is its RMS."""
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
+    spectrum[0] = 0
+    drawn = np.fft.irfft(spectrum, count)
+    return np.asarray(level * drawn / np.sqrt(np.mean(drawn**2)), dtype=np.float32)
 
 
 def worn(part: np.ndarray, at: int, rng: np.random.Generator) -> np.ndarray:
@@ -83,6 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("speech", nargs="+", type=Path)
     parser.add_argument("--minutes", nargs="+", type=float, default=[5.0, 60.0])
+    parser.add_argument("--noise", type=float, help="pink noise, dB below the speech, everywhere")
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     speech = list({path.stem: path for path in recordings_in(options.speech)}.values())
@@ -92,7 +108,7 @@ def main() -> None:
             folder = options.keep or Path(scratch)
             source, out = folder / f"tape-{minutes:g}.wav", folder / f"data-{minutes:g}"
             with soundfile.SoundFile(source, "w", RATE, 1, "PCM_16") as stream:
-                for part in tape(speech, 60 * minutes):
+                for part in tape(speech, 60 * minutes, options.noise):
                     stream.write(part)
             length = soundfile.info(source).duration
             wall, busy, peak = run(source, out)
