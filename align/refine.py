@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from media.audio import Sound
 
 __all__ = [
+    "BEFORE_S",
     "HOP_S",
     "loudness",
     "novelty",
@@ -37,7 +38,8 @@ _LEAST_PHONE_S = 0.02
 _STOPS = frozenset("PTKBDG") | {"CH", "JH"}
 # The silent closure of a stop that opens a phrase: the mouth is there before the burst.
 _CLOSURE_S = 0.05
-_BEFORE_S = 0.06
+BEFORE_S = 0.06
+"""So much farther back than it is told to, `phrase_start` looks."""
 _QUIET_S = 0.04
 
 
@@ -112,7 +114,7 @@ def phrase_start(loud: NDArray[np.bool_], start: float, end: float, phone: str) 
     breath that 40 ms of quiet divide from the rest belongs to the pause. Stops keep a
     silent closure before their burst.
     """
-    low, high = max(0, round((start - _BEFORE_S) / HOP_S)), round(end / HOP_S)
+    low, high = max(0, round((start - BEFORE_S) / HOP_S)), round(end / HOP_S)
     inside = np.flatnonzero(loud[low:high])
     if not len(inside):
         return start

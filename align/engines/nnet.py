@@ -5,7 +5,7 @@ recordings that it aligned itself (the card is `align/data/aligner.toml`). The n
 for every 10 ms which phone sounds and for every 5 ms whether a boundary lies there; an exact
 Viterbi search over the words' pronunciations, with pauses where they fit, divides the sound;
 then each boundary moves to where, within 25 ms, the network sees it. In clean sound phrases begin
-and end where they are heard.
+and end where they are heard, up to 50 and 25 ms from there.
 
 A word's confidence comes from the posteriors of its phones, so words that are not said are
 low. No recording is ever lost: where the words cannot be followed they are spread over the
@@ -27,7 +27,7 @@ from align.engines._network import PHONES, SILENCE, Network, load_network
 from align.engines._path import Step, best_path, build_graph
 from align.engines._pronunciations import pronunciations
 from align.engines.sphinx import check_fits
-from align.refine import HOP_S, loudness, phrase_start, speech_level
+from align.refine import BEFORE_S, HOP_S, loudness, phrase_start, speech_level
 from align.timing import Span, Timing
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ _LEAST_FRAMES = 2
 # frame, up to a limit, so that a guide that is quite wrong can be overruled.
 _LEASH_COST, _LEASH_LIMIT = 60.0, 3.0
 _REACH_S, _SPREAD_S = 0.025, 0.015
-# A burst is looked for so near, and so is the end of what rings on; in sounds that rise so far
-# over their noise.
+# The start of a phrase moves so far at most, and so does the end of what rings on; in sounds
+# that rise so far over their noise.
 _BURST_S, _RINGING_S, _CLEAN_DB = 0.05, 0.025, 30.0
 # Stops keep the silence of their closure.
 _STOPS = frozenset("PTKBDG") | {"CH", "JH"}
@@ -250,12 +250,22 @@ def _opened(phones: list[Placed], loud: NDArray[np.bool_]) -> list[Placed]:
 
 
 def _begun(loud: NDArray[np.bool_], phone: Placed, before: float) -> float:
-    """Where a phrase's first phone begins, given which frames of `HOP_S` are loud."""
+    """Where a phrase's first phone begins, given which frames of `HOP_S` are loud.
+
+    At most `_BURST_S` from where the network puts it, and never past its middle. What is too
+    faint to be loud by then begins where the network says, and so does what follows a breath or
+    a noise that reaches farther back than is looked: no start is to be heard there.
+    """
+    middle = 0.5 * (phone.start_s + phone.end_s)
     earliest = max(before, phone.start_s - _BURST_S)
-    if not loud[round(earliest / HOP_S) : round(phone.end_s / HOP_S)].any():
+    if not loud[round(earliest / HOP_S) : round(middle / HOP_S)].any():
+        return phone.start_s
+    farthest = max(0, round((earliest - BEFORE_S) / HOP_S)) * HOP_S
+    if 0 < phrase_start(loud, earliest, middle, "") <= farthest:
         return phone.start_s
     label = phone.phone if phone.phone in _VOICELESS else ""
-    return max(before, phrase_start(loud, earliest, phone.end_s, label))
+    start = phrase_start(loud, earliest, middle, label)
+    return float(np.clip(start, earliest, min(phone.start_s + _BURST_S, middle)))
 
 
 class NnetAligner:

@@ -137,6 +137,49 @@ def test_a_phrase_begins_after_the_one_before() -> None:
     assert _opened([first, close], loud_in((0.1, 0.3), (0.36, 0.5)))[1] == close
 
 
+@pytest.mark.parametrize(
+    ("phone", "spans", "start"),
+    [
+        (Placed(0, "AA", 0.40, 0.60, 0.0), [(0.25, 0.6)], 0.40),  # a breath before it
+        (Placed(0, "AA", 0.40, 0.60, 0.0), [(0.32, 0.6)], 0.35),  # heard 80 ms before it
+        (Placed(0, "AA", 0.40, 0.60, 0.0), [(0.47, 0.6)], 0.45),  # and 70 ms after it
+        (Placed(0, "AA", 0.30, 0.90, 0.0), [(0.30, 0.7), (0.75, 0.9)], 0.30),  # quiet inside it
+        (Placed(0, "F", 0.30, 0.42, 0.0), [(0.41, 0.6)], 0.30),  # too faint
+        (Placed(0, "F", 0.30, 0.34, 0.0), [(0.315, 0.6)], 0.315),
+        (Placed(0, "AA", 0.02, 0.10, 0.0), [(0.0, 0.2)], 0.0),  # the sound begins in it
+    ],
+)
+def test_a_start_moves_50_ms_at_most_and_not_past_the_middle(
+    phone: Placed, spans: list[tuple[float, float]], start: float
+) -> None:
+    assert _opened([phone], loud_in(*spans))[0].start_s == pytest.approx(start)
+
+
+def test_a_pause_that_stays_loud_is_kept() -> None:
+    phones = [Placed(0, "AA", 0.1, 0.3, 0.0), Placed(1, "AA", 0.38, 0.5, 0.0)]
+    assert _opened(phones, loud_in((0.1, 0.5))) == phones
+
+
+placements = st.tuples(
+    st.sampled_from(["AA", "S", "T", "B"]), st.floats(0, 0.2), st.floats(0.01, 0.3)
+)
+
+
+@given(placements, st.floats(0.04, 0.4), st.lists(st.booleans(), min_size=100, max_size=100))
+def test_no_start_moves_farther_whatever_is_heard(
+    placement: tuple[str, float, float], pause: float, blocks: list[bool]
+) -> None:
+    label, end, length = placement
+    first = Placed(0, "AA", 0.0, end + 0.01, 0.0)
+    begin = first.end_s + pause
+    phone = Placed(1, label, begin, begin + length, 0.0)
+    loud = np.repeat(np.array(blocks), round(0.01 / HOP_S))
+    found = _opened([first, phone], loud)[1]
+    assert abs(found.start_s - begin) <= 0.05 + 1e-9
+    assert first.end_s - 1e-9 <= found.start_s <= begin + 0.5 * length + 1e-9
+    assert found.end_s == phone.end_s
+
+
 def test_silence_moves_nothing() -> None:
     phones = [Placed(0, "AA", 0.3, 0.5, 0.0)]
     assert _opened(phones, loud_in()) == phones
