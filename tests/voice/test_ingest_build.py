@@ -20,6 +20,7 @@ from voice.archive import CLIP_RATE, read_archive
 from voice.ingest import Settings, is_dataset, make_dataset, read_dataset
 from voice.ingest import build as building
 from voice.ingest import work as working
+from voice.ingest.repair import Plan
 
 RATE = 24_000
 BOX_LINES = (
@@ -110,7 +111,8 @@ def test_the_wanted_clips_are_there_with_their_words(made: Path, box: Path) -> N
     assert [r["text"] for r in rows[:2]] == list(BOX_LINES[:2])
     assert [r["transcript"] for r in rows] == ["given", "given", "recognised"]
     assert "does not fit the sound (reel two.txt)" in rows[2]["note"]
-    assert "eleven houses" in rows[2]["spoken"]
+    assert re.search(r"There were (11|eleven) houses, a chapel", rows[2]["text"])
+    assert "There were eleven houses, a chapel" in rows[2]["spoken"]
     assert {r["licence"] for r in rows} == {"family"}
     assert rows[0]["source_sha256"] == sha256_of(box / "reel one.wav")
     assert all(r["grade"] in "ABC" and float(r["likeness"]) > 0.62 for r in rows)
@@ -158,6 +160,50 @@ def test_coqui_reads_it_unchanged(made: Path) -> None:
         assert sound.rate == RATE
         assert 2 <= float(sound.duration_s) <= 12.3
     assert items[1]["text"].strip().startswith("My name is Mara")
+    table = [line.split("|") for line in (made / "metadata.csv").read_text("utf-8").splitlines()]
+    assert table == [[r["id"], r["text"], r["spoken"]] for r in manifest(made)]
+    assert [item["text"].rstrip("\n") for item in items] == [spoken for _, _, spoken in table]
+
+
+def test_what_is_trained_on_is_written_as_it_is_spoken() -> None:
+    text = "There were 11 houses, Dr. Voss, on the 3rd of May!"
+    spoken = "There were eleven houses, doctor Voss, on the third of May!"
+    assert building._spoken(text, "en") == spoken
+    assert building._spoken(text, "de") == text
+
+
+def test_no_threads_below_the_lanes_and_as_many_as_before_afterwards() -> None:
+    import torch
+    from threadpoolctl import threadpool_info
+
+    def work() -> None:
+        with working._one_thread_each():
+            assert torch.get_num_threads() == 1
+            assert {p["num_threads"] for p in threadpool_info()} == {1}
+            with working._Lane(Plan()) as lane:  # torch counts for each thread by itself
+                assert lane._thread.submit(torch.get_num_threads).result() == 1
+            raise MediaError("the recording went away")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    pools = [p["num_threads"] for p in threadpool_info()]
+    try:
+        with pytest.raises(MediaError):
+            work()
+        assert torch.get_num_threads() == 2
+        assert [p["num_threads"] for p in threadpool_info()] == pools
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_was_kept_by_an_older_way_of_working_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = working.key_of("0" * 64, Settings(), None)
+    assert now == working.key_of("0" * 64, Settings(licence="none", name="Anna"), None)
+    for older in range(working._VERSION):
+        monkeypatch.setattr(working, "_VERSION", older)
+        assert working.key_of("0" * 64, Settings(), None) != now
 
 
 def test_the_page_is_whole_in_itself(made: Path) -> None:

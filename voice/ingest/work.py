@@ -56,7 +56,7 @@ __all__ = ["Ingested", "ingest", "key_of", "stored"]
 Floats = NDArray[np.float32]
 Span = tuple[float, float]
 
-_VERSION = 3  # of what is measured: raise it and everything is done again
+_VERSION = 4  # of what is measured: raise it and everything is done again
 _LANES = AT_ONCE
 _AHEAD = 3  # clips waiting in each lane
 _REPAIR_HELPS_DB = 15.0  # at most: what was under noise is partly the network's invention
