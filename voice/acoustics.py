@@ -59,7 +59,8 @@ class Acoustics:
     `level_dbfs` is the RMS level of the speech, `noise_dbfs` that of the pauses (above 40 Hz;
     -120 and less is digital silence); `bandwidth_hz` the lowest and highest frequency at which
     speech stands out; `room` None where it was not measured. `doubt` float64 [bins] is the variance
-    in dB^2 of `speech` that comes from these words having been said and no others.
+    in dB^2 of `speech` that comes from these words having been said and no others; where the speech
+    is below the noise it is 9 at least.
     """
 
     rate: int
@@ -106,7 +107,7 @@ def measure_acoustics(sound: Sound, *, room: bool = True) -> Acoustics:
         _band(speech, noise, frequencies),
         measure_room(sound) if room else None,
         float(pauses.sum() * frame_s),
-        _doubt(power[speaks], frequencies, frame_s),
+        _doubt(power[speaks], speech, noise, frequencies, frame_s),
     )
 
 
@@ -166,16 +167,23 @@ def _noise(power: Doubles, pauses: Bools) -> Doubles:
     return np.asarray(kept.mean(axis=0))
 
 
-def _doubt(power: Doubles, frequencies: Doubles, frame_s: float) -> Doubles:
-    """Variance in dB^2 of the mean of speaking frames, float64 [bins]: how syllables differ."""
+def _doubt(
+    power: Doubles, speech: Doubles, noise: Doubles, frequencies: Doubles, frame_s: float
+) -> Doubles:
+    """Variance in dB^2 of `speech`, float64 [bins]: how syllables differ, and what noise hides.
+
+    `power` float64 [frames, bins] is of the speaking frames as they are. Noise is steady: counted
+    with the speech, it would make most certain what is hidden most.
+    """
     size = max(1, round(_SYLLABLE_S / frame_s))
     count = len(power) // size
     if count < _FEWEST_SYLLABLES:
         return np.full(len(frequencies), _UNKNOWN_DB2)
     means = power[: count * size].reshape(count, size, -1).mean(axis=1)
     flat = np.array([smoothed(mean, frequencies) for mean in means])
-    share = flat.var(axis=0, ddof=1) / count / flat.mean(axis=0) ** 2
-    return np.asarray((10 / np.log(10)) ** 2 * share)
+    own, floor = smoothed(speech, frequencies), smoothed(noise, frequencies)
+    found = (10 / np.log(10)) ** 2 * flat.var(axis=0, ddof=1) / count / own**2
+    return np.asarray(np.where(own < floor, np.maximum(found, _UNKNOWN_DB2), found))
 
 
 def _band(speech: Doubles, noise: Doubles, frequencies: Doubles) -> tuple[float, float]:

@@ -40,7 +40,7 @@ __all__ = [
 
 PARTS = ("spectrum", "room", "noise", "level")
 _LARGEST_BOOST_DB, _DEEPEST_CUT_DB = 20.0, 75.0
-_BELOW_NOISE = 0.25  # speech that the noise hides is supposed 6 dB below it
+_BELOW_NOISE = 0.25  # speech that the noise hides is supposed 6 dB below it, at most
 _TAPS_S = 0.043
 _LEVEL_ROUNDS, _LEVEL_DB = 8, 0.15
 _CEILING = 0.89  # -1 dBFS: room for peaks between samples, and for the noise
@@ -217,7 +217,8 @@ def _filter(voice: Acoustics, wanted: Acoustics, rate: int) -> Doubles:
 
     Some seconds of speech have a spectrum of their own, by their words: of a broad difference
     as much is believed as it is larger than that, of a narrow one only what no words make (the
-    end of a band, a notch). What is left undone would have changed whose voice it is.
+    end of a band, a notch). What is left undone would have changed whose voice it is. Nothing is
+    lifted to what the reference's noise hides.
     """
     size = 1 << round(np.log2(4 * _TAPS_S * rate))
     grid: Doubles = np.fft.rfftfreq(size, 1 / rate).astype(np.float64)
@@ -228,6 +229,7 @@ def _filter(voice: Acoustics, wanted: Acoustics, rate: int) -> Doubles:
     low, high = _NARROW_DB
     narrow = (fine - broad) * np.clip((np.abs(fine - broad) - low) / (high - low), 0, 1)
     gain = broad * power / (power + _CAUTION * doubt) + narrow
+    gain = np.where(gain > 0, gain * _known(wanted, grid), gain)
     # Where the voice has nothing itself there is nothing to lift but its own noise.
     present = have_db > have_db.max() - 70
     gain = np.where(present, gain, np.minimum(gain, 0.0))
@@ -235,6 +237,16 @@ def _filter(voice: Acoustics, wanted: Acoustics, rate: int) -> Doubles:
     before, after = 10 ** (have_db / 10), 10 ** ((have_db + gain) / 10)
     gain += 10 * np.log10(before.sum() / after.sum())  # colour alone: the level stays
     return _minimum_phase(10 ** (gain / 20), size, round(_TAPS_S * rate))
+
+
+def _known(wanted: Acoustics, grid: Doubles) -> Doubles:
+    """How far the reference's speech is known at `grid`: 1 over its noise, 0 from 6 dB below it.
+
+    Of hidden speech nobody knows more than that it is no louder: reason to cut, not to lift.
+    """
+    speech, noise = (smoothed(p, wanted.frequencies) for p in (wanted.speech, wanted.noise))
+    share = np.clip(1 - np.log(speech / noise) / np.log(_BELOW_NOISE), 0, 1)
+    return np.asarray(np.interp(grid, wanted.frequencies, share))
 
 
 def _difference(
