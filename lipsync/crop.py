@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import pieces
 from lipsync.pose import Pose, fit_pose, to_face
 from media.picture import Picture
 
@@ -48,7 +49,6 @@ _NOSE_BASE = (2, 98, 327, 1, 4)
 # From there to the middle of the crop, in face coordinates (mm): below the lower lip.
 _TO_CENTRE = np.array([0.0, 34.0, 10.0])
 
-_PIECE = 1024  # frames worked on at once: memory stays flat in the length of the footage
 _EYES = ((33, 133), (362, 263))
 _INNER_PAIRS = ((13, 14), (82, 87), (312, 317))
 _OUTER_LIPS = (
@@ -158,8 +158,7 @@ def lip_shape(landmarks: Floats) -> Floats:
         shape: Floats = lip_shape(landmarks[None])[0]
         return shape
     out = np.full((len(landmarks), len(LIP_FEATURES)), np.nan, np.float32)
-    for first in range(0, len(landmarks), _PIECE):
-        piece = slice(first, first + _PIECE)
+    for piece in pieces(landmarks):
         seen = np.isfinite(landmarks[piece, :, 0]).all(1)
         if seen.any():
             out[piece][seen] = _lip_shape(landmarks[piece][seen])

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import FarRows
 from lipsync.detect import Seen
 from lipsync.fitness import MIN_SCALE, YAW_LIMIT, Unfit, unfitness
 from lipsync.follow import FaceFollower
@@ -227,7 +228,7 @@ class _Record:
     """What is noted of every frame, and the track that comes of it."""
 
     def __init__(self) -> None:
-        self.rows: list[Floats] = []
+        self.rows = FarRows((LANDMARKS, 3), np.float32)
         self._reasons: list[Absence] = []
         self._changes: list[float] = []
         self._times: list[float] = []
@@ -250,7 +251,8 @@ class _Record:
         """The next frame."""
         points, reason = follower.step(seen, cut=change > 0.7 * CUT_CHANGE)
         for back in range(1, follower.mistaken + 1):
-            self.rows[-back], self._reasons[-back] = self._nothing, Absence.OTHER_PERSON
+            self.rows.replace_last(back, self._nothing)
+            self._reasons[-back] = Absence.OTHER_PERSON
         self.rows.append(self._nothing if points is None else points)
         self._reasons.append(reason)
         self._due.append(self._notes.submit(self._note, seen, points))
@@ -270,12 +272,10 @@ class _Record:
         """All frames smoothed, cut into shots and judged."""
         while self._due:
             self._due.popleft().result()
-        raw = np.stack(self.rows) if self.rows else np.zeros((0, LANDMARKS, 3), np.float32)
-        self.rows.clear()
+        raw = self.rows.array()
         shot = shot_numbers(np.array(self._changes, np.float32), raw)
         drift = np.array(self._drifts, np.float32).reshape(-1, 2)
-        steady = smooth_landmarks(raw, drift, shot, float(rate))
-        del raw
+        steady = smooth_landmarks(raw, drift, shot, float(rate), in_place=True)
         track = assembled(steady, shot, rate, size, self._reasons, self._times, sha256)
         doubt = doubts(self._watch.notes(), track.landmarks, track.pose, shot, float(rate))
         return replace(track, doubt=doubt, faces=max(follower.faces, 1), likeness=follower.who)

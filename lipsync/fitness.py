@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import pieces
 from lipsync.regions import OUTER_LIPS
 from lipsync.track import Absence, Doubt, FaceTrack
 
@@ -67,10 +68,13 @@ def unfitness(
 
 def _leaving(track: FaceTrack) -> Flags:
     """Frames in which the lips reach the edge of the picture."""
-    lips = track.landmarks[:, OUTER_LIPS, :2]
-    with np.errstate(invalid="ignore"):
-        outside = (lips < 0) | (lips > (track.width - 1, track.height - 1))
-    return np.asarray(outside.any((1, 2)))
+    leaving = np.zeros(len(track), np.bool_)
+    for piece in pieces(track.landmarks):
+        lips = track.landmarks[piece][:, OUTER_LIPS, :2]
+        with np.errstate(invalid="ignore"):
+            outside = (lips < 0) | (lips > (track.width - 1, track.height - 1))
+        leaving[piece] = outside.any((1, 2))
+    return leaving
 
 
 def settled(track: FaceTrack, unfit: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,10 +8,12 @@ jump of the face itself, which gives away a jump cut on an unchanged background.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import pieces
 from lipsync.detect import Seen
 from lipsync.pose import Pose, fit_pose, to_face, to_frame
 from media.picture import Picture
@@ -258,15 +260,23 @@ def shot_numbers(change: Floats, landmarks: Floats) -> NDArray[np.int32]:
 def _face_jumps(landmarks: Floats) -> Floats:
     """Movement of the face from the frame before, in face heights; NaN where unknown."""
     with np.errstate(invalid="ignore"):
-        size = np.linalg.norm(landmarks[:, 152, :2] - landmarks[:, 10, :2], axis=1)
-        eyes = landmarks[:, (33, 133, 362, 263, 168), :2].mean(1)
+        size, eyes = np.zeros(len(landmarks), np.float32), np.zeros((len(landmarks), 2), np.float32)
+        for piece in pieces(landmarks):
+            seen = landmarks[piece]
+            size[piece] = np.linalg.norm(seen[:, 152, :2] - seen[:, 10, :2], axis=1)
+            eyes[piece] = seen[:, (33, 133, 362, 263, 168), :2].mean(1)
         jump = np.full(len(landmarks), np.nan, np.float32)
         jump[1:] = np.linalg.norm(np.diff(eyes, axis=0), axis=1) / np.maximum(size[1:], 1.0)
     return jump
 
 
 def smooth_landmarks(
-    landmarks: Floats, drift: Floats, shot: NDArray[np.int32], rate: float
+    landmarks: Floats,
+    drift: Floats,
+    shot: NDArray[np.int32],
+    rate: float,
+    *,
+    in_place: bool = False,
 ) -> tuple[Floats, Pose, NDArray[np.bool_]]:
     """Landmarks with the tracker's tremble taken out, heads and lips as quick as they are.
 
@@ -278,48 +288,70 @@ def smooth_landmarks(
     keep every frame's own measure relative to the head. Each unbroken stretch of one shot is
     treated alone.
 
-    `landmarks` float32[n, 478, 3] with NaN where absent; returns the like, the pose of the present
-    frames, and bool[n] present.
+    `landmarks` float32[n, 478, 3] with NaN where absent; returns the like (`in_place`: the same
+    array), the pose of the present frames, and bool[n] present.
     """
-    present = np.isfinite(landmarks[:, 0, 0])
-    out = landmarks.copy()
+    present = np.concatenate(
+        [np.zeros(0, np.bool_), *(np.isfinite(landmarks[p, 0, 0]) for p in pieces(landmarks))]
+    )
+    out = landmarks if in_place else landmarks.copy()
     poses = []
     for start, stop in _stretches(present, shot):
-        part = out[start:stop]
-        part[..., :2] += _tremble(drift[start:stop], rate)[:, None]
+        part, tremble = out[start:stop], _tremble(drift[start:stop], rate)
+        for piece in pieces(part):
+            part[piece, :, :2] += tremble[piece, None]
         poses.append(_smooth_stretch(part, rate))
     if not poses:
         return out, Pose(np.zeros((0, 3, 3)), np.zeros(0), np.zeros((0, 3))), present
-    pose = Pose(
+    return out, _joined(poses), present
+
+
+def _joined(poses: Sequence[Pose]) -> Pose:
+    return Pose(
         np.concatenate([p.rotation for p in poses]),
         np.concatenate([p.scale for p in poses]),
         np.concatenate([p.place for p in poses]),
     )
-    return out, pose, present
 
 
 def _smooth_stretch(part: Floats, rate: float) -> Pose:
-    """Smooth `part` in place; its smoothed pose. A few points at a time: a long take is not
-    held twice over in double precision."""
-    raw = fit_pose(part)
-    still = np.ones(part.shape[1], bool)
+    """Smooth `part` in place; its smoothed pose. Some frames after the other: a long take is not
+    held in double precision. Each piece sees a window of frames more on either side, so its edges
+    do not show."""
+    raw = _joined([fit_pose(part[piece]) for piece in pieces(part)])
+    rotation, scale = _smooth_rotation(raw.rotation, rate), np.exp(_savgol(np.log(raw.scale), rate))
+    pose = Pose(rotation, scale, np.empty_like(raw.place))
+    room, before = _window(rate), part[:0].copy()
+    for piece in pieces(part):
+        around = slice(piece.start - len(before), min(piece.stop + room, len(part)))
+        seen = np.concatenate([before, part[piece.start : around.stop]])
+        inner = slice(len(before), len(before) + piece.stop - piece.start)
+        before = seen[max(inner.stop - room, 0) : inner.stop].copy()
+        _smooth_piece(seen, inner, raw.part(around), pose.part(piece), part[piece], rate)
+    return pose
+
+
+def _smooth_piece(
+    seen: Floats, inner: slice, raw: Pose, pose: Pose, out: Floats, rate: float
+) -> None:
+    """The frames `inner` of `seen` smoothed into `out`, and their places into `pose`; a few points
+    at a time."""
+    still = np.ones(seen.shape[1], bool)
     still[list(_MOVED_BY_SPEECH)] = False
 
     def face_of(points: NDArray[np.intp]) -> NDArray[np.float64]:
-        face = to_face(part[:, points], raw)
+        face = to_face(seen[:, points], raw)
         quiet = still[points]
         if quiet.any():
             face[:, quiet] = _savgol(face[:, quiet], rate)
-        return face
+        return face[inner]
 
-    rotation, scale = _smooth_rotation(raw.rotation, rate), np.exp(_savgol(np.log(raw.scale), rate))
     # The head turns and grows about the nose, whose place in the picture is known best.
     tip = np.array(NOSE, np.intp)
-    arm = np.einsum("nij,nj->ni", rotation, face_of(tip).mean(1)) * scale[:, None]
-    pose = Pose(rotation, scale, part[:, NOSE].mean(1) - arm)
-    for points in np.array_split(np.arange(part.shape[1]), _PIECES):
-        part[:, points] = to_frame(face_of(points), pose)
-    return pose
+    arm = np.einsum("nij,nj->ni", pose.rotation, face_of(tip).mean(1)) * pose.scale[:, None]
+    pose.place[:] = seen[inner, NOSE].mean(1) - arm
+    for points in np.array_split(np.arange(seen.shape[1]), _PIECES):
+        out[:, points] = to_frame(face_of(points), pose)
 
 
 def _tremble(drift: Floats, rate: float) -> NDArray[np.float64]:
@@ -350,10 +382,15 @@ def _smooth_rotation(rotation: NDArray[np.float64], rate: float) -> NDArray[np.f
     return np.asarray((u * flip[:, None]) @ vt)
 
 
+def _window(rate: float) -> int:
+    """Frames that the smoothing sees at once."""
+    return max(5, 2 * round(_SMOOTH_S * rate / 2) + 1)
+
+
 def _savgol(values: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
     from scipy.signal import savgol_filter
 
-    window = max(5, 2 * round(_SMOOTH_S * rate / 2) + 1)
+    window = _window(rate)
     if len(values) < window:
         window = len(values) - 1 + len(values) % 2
     if window < 5:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 from fractions import Fraction
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
+from typing import IO, TYPE_CHECKING, Any
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import mapped, pieces
 from media.errors import MediaError
 from media.time import FrameRate
 
@@ -25,6 +28,9 @@ __all__ = ["LANDMARKS", "Absence", "Doubt", "FaceTrack"]
 LANDMARKS = 478
 
 _FORMAT = 1
+_FAR = "landmarks"  # what is left in the file
+_READ = 1 << 20
+_LOCAL_HEADER = 30  # bytes of a zip member's own head, which ends with the lengths of what follows
 _WHO = "who_"
 Floats = NDArray[np.float32]
 
@@ -158,30 +164,37 @@ class FaceTrack:
             "faces": self.faces,
         }
         extra: dict[str, Any] = {} if self.likeness is None else self.likeness.arrays()
-        with atomic_path(path, suffix=".npz") as temporary:
-            np.savez(
-                temporary,
-                facts=np.array(json.dumps(facts)),
-                landmarks=self.landmarks,
-                reason=self.reason,
-                shot=self.shot,
-                pose=self.pose,
-                scale=self.scale,
-                times=self.times,
-                doubt=self.doubt,
-                **{_WHO + name: values for name, values in extra.items()},
-            )
+        arrays = {
+            "facts": np.array(json.dumps(facts)),
+            "landmarks": self.landmarks,
+            "reason": self.reason,
+            "shot": self.shot,
+            "pose": self.pose,
+            "scale": self.scale,
+            "times": self.times,
+            "doubt": self.doubt,
+            **{_WHO + name: values for name, values in extra.items()},
+        }
+        with atomic_path(path, suffix=".npz") as temporary, ZipFile(temporary, "w") as stored:
+            for name, values in arrays.items():
+                with stored.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    _write(member, values)
 
     @classmethod
     def load(cls, path: Path) -> FaceTrack:
-        """Read what `save` wrote. Raises `MediaError` for anything else."""
+        """Read what `save` wrote; the landmarks stay in the file (read-only, `lipsync._far`).
+
+        Raises `MediaError` for anything else.
+        """
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 facts: dict[str, Any] = json.loads(str(stored["facts"]))
                 if facts.pop("format") != _FORMAT:
                     raise ValueError("format")
                 rate = FrameRate(Fraction(facts.pop("rate")))
-                arrays = {name: stored[name] for name in stored.files if name != "facts"}
+                far = {_FAR} & set(stored.files)
+                arrays = {name: stored[name] for name in {*stored.files} - far - {"facts"}}
+                arrays |= {name: _in_file(stream, stored.zip, f"{name}.npy") for name in far}
             names = [name for name in arrays if name.startswith(_WHO)]
             who = {name.removeprefix(_WHO): arrays.pop(name) for name in names}
             likeness = _likeness(who) if who else None
@@ -190,6 +203,37 @@ class FaceTrack:
             raise MediaError(
                 f"{path} is not a face track of this version; delete it and track again"
             ) from error
+
+
+def _write(member: IO[bytes], values: NDArray[Any]) -> None:
+    """An array as .npy, some rows at a time."""
+    rows = np.asarray(values, order="C")
+    np.lib.format.write_array_header_1_0(member, np.lib.format.header_data_from_array_1_0(rows))
+    if not rows.ndim:
+        member.write(rows.tobytes())
+        return
+    for piece in pieces(rows):
+        member.write(rows[piece].tobytes())
+
+
+def _in_file(stream: IO[bytes], stored: ZipFile, name: str) -> NDArray[Any]:
+    """An array of an .npz where it lies. Raises `ValueError` or `BadZipFile` for a damaged one."""
+    member = stored.getinfo(name)
+    if member.compress_type != ZIP_STORED:
+        raise ValueError("compressed")
+    with stored.open(name) as inside:
+        if np.lib.format.read_magic(inside) != (1, 0):
+            raise ValueError("version")
+        shape, by_columns, kind = np.lib.format.read_array_header_1_0(inside)
+        header = inside.tell()
+        while inside.read(_READ):
+            pass  # to its end, where its checksum is compared
+    if by_columns or kind.hasobject or header + prod(shape) * kind.itemsize != member.file_size:
+        raise ValueError("size")
+    stream.seek(member.header_offset)
+    lengths = struct.unpack_from("<HH", stream.read(_LOCAL_HEADER), _LOCAL_HEADER - 4)
+    start = member.header_offset + _LOCAL_HEADER + sum(lengths) + header
+    return mapped(stream.fileno(), shape, kind, offset=start, writing=False)
 
 
 def _likeness(arrays: dict[str, NDArray[Any]]) -> Likeness:

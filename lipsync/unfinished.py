@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import pieces
 from media.errors import MediaError, OutputError
 from media.files import output_error
 from media.pieces import PieceError
@@ -212,7 +213,12 @@ def _code() -> str:
 def _digest(*parts: bytes | NDArray[Any]) -> str:
     total = hashlib.sha256()
     for part in parts:
-        total.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
+        if isinstance(part, bytes):
+            total.update(part)
+            continue
+        rows = np.ascontiguousarray(part)
+        for piece in pieces(rows):
+            total.update(rows[piece].data)
     return total.hexdigest()
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import pieces
 from lipsync.detect import Box, Seen
 from lipsync.fitness import YAW_LIMIT
 from lipsync.regions import OUTER_LIPS
@@ -53,6 +54,7 @@ _FEWEST = 12  # frames from which something usual can be learnt
 _LEARNT = 1200  # frames that are learnt from
 _PIECE = 2000
 _ROUNDS = 6
+_FEW = (10, 4, 13, 14, 61, 291)  # forehead, nose, inner lips, corners
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,13 +145,14 @@ def doubts(
     shot is compared with itself: something is noticed that is not there most of the time.
     """
     result = np.zeros(len(shot), np.uint8)
-    present = np.isfinite(landmarks[:, 0, 0])
+    few = _few(landmarks)
+    present = np.isfinite(few[:, 0, 0])
     for number in np.unique(shot):
         frames = np.flatnonzero(present & (shot == number))
         if len(frames) < _FEWEST:
             continue
         result[frames[_blurred(notes.focus[frames], rate)]] = Doubt.BLURRED
-        share = foreign_share(notes.colours[frames], landmarks[frames], angles[frames])
+        share = _foreign_share(notes.colours[frames], few[frames], angles[frames])
         # Beyond the limit the cheek hides the lips itself; such frames are unfit anyway.
         share[np.abs(angles[frames, 0]) > YAW_LIMIT] = 0.0
         covered = _widened(_held(share), max(1, round(_COVERED_ROOM_S * rate)))
@@ -164,7 +167,11 @@ def foreign_share(colours: NDArray[np.uint8], landmarks: Floats, angles: Floats)
     from the shot itself; frames with many foreign points count less and less (iteratively
     reweighted least squares).
     """
-    facts = _facts(landmarks, angles)
+    return _foreign_share(colours, _few(landmarks), angles)
+
+
+def _foreign_share(colours: NDArray[np.uint8], few: Floats, angles: Floats) -> Doubles:
+    facts = _facts(few, angles)
     learnt = np.linspace(0, len(facts) - 1, min(len(facts), _LEARNT)).astype(np.intp)
     usual = np.median(_logs(colours[learnt]), axis=0)
     seen = _unlit(_logs(colours[learnt]), usual)
@@ -204,12 +211,19 @@ def _limit(spread: Doubles) -> Doubles:
     return np.maximum(_COLOUR_FLOOR, _COLOUR_SPREADS * spread)
 
 
-def _facts(landmarks: Floats, angles: Floats) -> Doubles:
+def _few(landmarks: Floats) -> Floats:
+    """The points of a mesh that `_facts` looks at, float32[n, 6, 2]."""
+    few = np.empty((len(landmarks), len(_FEW), 2), np.float32)
+    for piece in pieces(landmarks):
+        few[piece] = landmarks[piece][:, _FEW, :2]
+    return few
+
+
+def _facts(few: Floats, angles: Floats) -> Doubles:
     """What a point's colour may depend on, float64[n, 6]: 1, opening, turn, nod, turn^2, width."""
-    tall = np.linalg.norm(landmarks[:, 10, :2] - landmarks[:, 4, :2], axis=1) + 1e-6
+    tall = np.linalg.norm(few[:, 0] - few[:, 1], axis=1) + 1e-6
     opening, width = (
-        np.linalg.norm(landmarks[:, a, :2] - landmarks[:, b, :2], axis=1) / tall
-        for a, b in ((13, 14), (61, 291))
+        np.linalg.norm(few[:, a] - few[:, b], axis=1) / tall for a, b in ((2, 3), (4, 5))
     )
     yaw, pitch = angles[:, 0] / 20.0, angles[:, 1] / 15.0
     rows = np.stack([opening, yaw, pitch, yaw**2, width], axis=1).astype(np.float64)

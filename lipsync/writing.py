@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import let_go
 from lipsync.engines import (
     MouthPatch,
     MouthRenderer,
@@ -292,6 +293,7 @@ def _changed_group(
         yield from ((picture, ()) for picture in group)
         return
     landmarks = track.landmarks[[p.index for p in chosen]]
+    let_go(track.landmarks)
     transforms = crop_transforms(landmarks, work.job.crop)
     maps = track.from_footage(transforms)
     for picture, to_crop in zip(chosen, maps, strict=True):  # once, for crop, paste and coder

@@ -1,8 +1,8 @@
 """Every usable mouth of a person's footage, small enough to keep: the mouthbank's memory.
 
 Pictures are kept as JPEG of the canonical crop (4:4:4, about 20 kB each) in a temporary
-file, at most `MOST_MOUTHS` of them, taken in runs of two seconds spread over all the footage;
-so ten minutes need little more memory than two.
+file, at most `MOST_MOUTHS` of them, taken in runs of two seconds spread over all the footage.
+Their meshes lie in another (`lipsync._far`), so ten minutes need no more memory than one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import FarRows, let_go, pieces
 from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip_shape
 from lipsync.faces import usable_frames
 from lipsync.pose import fit_pose, to_face
+from lipsync.track import LANDMARKS
 from media.errors import ArchiveError
 from media.files import output_error
 
@@ -35,9 +37,11 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.intp]
 
-#: Mouths kept at most; 9,000 are six minutes at 25 frames a second, 0.1 GB beside their pictures.
+#: Mouths kept at most; 9,000 are six minutes at 25 frames a second.
 MOST_MOUTHS = 9000
 _RUN_S = 2.0
+_PIECE = 256  # meshes looked at at once
+_MESHES = (("points", (LANDMARKS, 2)), ("face", (LANDMARKS, 3)))
 _JPEG_QUALITY = 95
 _LOOK_SIZE = (12, 8)
 # The part of the crop that the eye follows from frame to frame: rows, columns (fractions).
@@ -99,6 +103,11 @@ class Mouths:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def let_go(self) -> None:
+        """Give back the memory of the meshes that were looked at; they stay in their file."""
+        let_go(self.points)
+        let_go(self.face)
+
     def picture(self, index: int) -> Pixels:
         """The crop uint8[S, S, 3] of mouth `index`."""
         import cv2
@@ -127,17 +136,19 @@ def collect(
             "near enough and turned to the camera"
         )
     rows: list[dict[str, Any]] = []
-    pictures = Pictures()
+    pictures, meshes = Pictures(), {name: FarRows(shape, np.float32) for name, shape in _MESHES}
     # One pass in order: footage is decoded once, however much is kept of it.
     for number, (source, frames) in enumerate(zip(sources, chosen, strict=True)):
         for row in _read(source, frames, spec):
             pictures.append(row.pop("jpeg"))
+            for name, kept in meshes.items():
+                kept.append(row.pop(name))
             rows.append({"source": number, **row})
             if progress and len(rows) % 25 == 0:
                 progress("reading mouths", len(rows), total)
     if progress:
         progress("reading mouths", len(rows), len(rows))
-    return _table(pictures, rows)
+    return _table(pictures, meshes, rows)
 
 
 def _choose(tracks: Sequence[tuple[FaceTrack, NDArray[np.bool_]]], most: int) -> list[Ints]:
@@ -175,28 +186,33 @@ def _read(source: BankSource, frames: Ints, spec: CropSpec) -> Iterator[dict[str
 
     if not len(frames):
         return
-    landmarks = source.track.landmarks[frames]
-    pose = fit_pose(landmarks)
-    angles = pose.angles
-    transforms = crop_transforms(landmarks, spec, pose)
-    points = landmarks_in_crop(landmarks, transforms)[..., :2]
-    shapes = lip_shape(landmarks)
-    maps = source.track.from_footage(transforms)
-    at = {int(f): i for i, f in enumerate(frames)}
-    for seen in prefetch(read_pictures(source.path, int(frames[0]), int(frames[-1]) + 1)):
-        i = at.get(seen.index)
-        if i is None:
-            continue
-        picture, one = crop(seen, maps[i], spec), slice(i, i + 1)
-        yield {
-            "frame": seen.index,
-            "points": points[i],
-            "face": to_face(landmarks[one], pose.part(one))[0].astype(np.float32),
-            "shape": shapes[i],
-            "pose": angles[i],
-            "scale": source.track.scale[frames[i]],
-            **_describe(picture),
+    known = _known(source.track, frames, spec)
+    wanted, (to_crop, row) = frames.tolist(), next(known)
+    for seen in prefetch(read_pictures(source.path, wanted[0], wanted[-1] + 1)):
+        while row is not None and row["frame"] < seen.index:  # frames that the file does not hold
+            to_crop, row = next(known, (to_crop, None))
+        if row is not None and row["frame"] == seen.index:
+            yield {**row, **_describe(crop(seen, to_crop, spec))}
+
+
+def _known(track: FaceTrack, frames: Ints, spec: CropSpec) -> Iterator[tuple[Floats, Any]]:
+    """What the track tells of every frame of `frames`: its map to the crop, and its row."""
+    for piece in pieces(frames, _PIECE):
+        landmarks = track.landmarks[frames[piece]]
+        let_go(track.landmarks)
+        pose = fit_pose(landmarks)
+        transforms = crop_transforms(landmarks, spec, pose)
+        points, face = landmarks_in_crop(landmarks, transforms)[..., :2], to_face(landmarks, pose)
+        columns = {
+            "frame": frames[piece].tolist(),
+            "points": points,
+            "face": face.astype(np.float32),
+            "shape": lip_shape(landmarks),
+            "pose": pose.angles,
+            "scale": track.scale[frames[piece]],
         }
+        for i, to_crop in enumerate(track.from_footage(transforms)):
+            yield to_crop, {name: column[i] for name, column in columns.items()}
 
 
 def _describe(picture: Pixels) -> dict[str, Any]:
@@ -222,15 +238,16 @@ def _describe(picture: Pixels) -> dict[str, Any]:
     }
 
 
-def _table(pictures: Pictures, rows: list[dict[str, Any]]) -> Mouths:
+def _table(pictures: Pictures, meshes: dict[str, FarRows], rows: list[dict[str, Any]]) -> Mouths:
     """Rows as columns."""
 
     def column(name: str, kind: type[np.generic]) -> NDArray[Any]:
         return np.array([r[name] for r in rows], dtype=kind)
 
-    floats = ("points", "face", "shape", "pose", "look", "light", "sharp", "scale")
+    floats = ("shape", "pose", "look", "light", "sharp", "scale")
     return Mouths(
         pictures=pictures,
+        **{name: kept.array() for name, kept in meshes.items()},
         source=column("source", np.intp),
         frame=column("frame", np.intp),
         **{name: column(name, np.float32) for name in floats},

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import pieces
 from lipsync.crop import crop_transforms, landmarks_in_crop
 from lipsync.engines import MouthPatch
 from lipsync.engines._bank import MOST_MOUTHS, collect
@@ -74,7 +75,8 @@ class MouthBankRenderer:
         mouths, plan = self._learnt.mouths, self._plan
         planned = hashlib.sha256(repr(plan.parts).encode())
         for numbers in (mouths.source, mouths.frame, mouths.points, plan.path, plan.change):
-            planned.update(np.ascontiguousarray(numbers).data)
+            for piece in pieces(numbers):
+                planned.update(np.ascontiguousarray(numbers[piece]).data)
         return f"{own} {planned.hexdigest()}"
 
     @property
@@ -123,7 +125,7 @@ class MouthBankRenderer:
 
     def render(self, indices: Sequence[int], crops: Pixels, landmarks: Floats) -> list[MouthPatch]:
         """Mouths for target frames `indices`; see `MouthRenderer`."""
-        _, plan = self._ready()
+        learnt, plan = self._ready()
         assert self._artist is not None
         patches = []
         for k, i in enumerate(indices):
@@ -132,6 +134,7 @@ class MouthBankRenderer:
                 continue
             parts, change = plan.parts[i], plan.change[i]
             patches.append(self._artist.draw(parts, change, crops[k], landmarks[k]))
+        learnt.mouths.let_go()
         return patches
 
     def _ready(self) -> tuple[Learnt, Plan]:

@@ -110,7 +110,7 @@ class MouthNetRenderer(MouthBankRenderer):
         """Mouths for target frames `indices`; see `MouthRenderer`."""
         from lipsync.blend import mouth_mask
 
-        _, plan = self._ready()
+        learnt, plan = self._ready()
         assert self._drawer is not None
         patches: list[MouthPatch] = []
         rows, samples, pictures = [], [], []
@@ -126,6 +126,7 @@ class MouthNetRenderer(MouthBankRenderer):
             pictures.append(np.stack(drawn))
             rows.append(len(patches))
             patches.append(MouthPatch(drawn[0], points))
+        learnt.mouths.let_go()
         frames = [indices[r] for r in rows]
         made = self._draw(frames, samples, pictures)
         for row, i, mouth in zip(rows, frames, made, strict=True):

@@ -1,0 +1,129 @@
+"""Arrays that lie in a file: what is known of every frame of a long film, read where it is wanted.
+
+    rows = FarRows((478, 3), np.float32)         # a temporary file
+    rows.append(points)                          # one frame after another
+    marks = rows.array()                         # float32[n, 478, 3], not in memory
+    for piece in pieces(marks):                  # slices of 1024 rows
+        ...marks[piece]...                       # in memory until the next piece
+
+The array is mapped: the system reads a page when it is looked at, and counts it as this process's
+memory until `let_go` gives it back, which loses nothing. All functions take arrays in memory as
+well, and leave them as they are.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from media.files import output_error
+
+__all__ = ["FarRows", "empty_far", "let_go", "mapped", "pieces"]
+
+_PIECE = 1024  # rows worked on at once
+_NEAR = 1 << 22  # bytes below which a file is not worth its while
+
+
+class FarRows:
+    """Rows of one shape and type, appended to a temporary file that goes with their last use.
+
+    Raises `OutputError` where the folder for temporary files is full.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self._shape, self._type = shape, np.dtype(dtype)
+        self._size = prod(shape) * self._type.itemsize
+        self._count = 0
+        self._file = tempfile.TemporaryFile(prefix="wildline-")  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, row: NDArray[Any]) -> None:
+        """One more row at the end."""
+        self._write(self._count, row)
+        self._count += 1
+
+    def replace_last(self, back: int, row: NDArray[Any]) -> None:
+        """Another row in the place of the last but `back` - 1."""
+        self._write(self._count - back, row)
+
+    def _write(self, index: int, row: NDArray[Any]) -> None:
+        if row.shape != self._shape:
+            raise ValueError(f"a row of shape {row.shape} among rows of {self._shape}")
+        try:
+            self._file.seek(index * self._size)
+            self._file.write(np.ascontiguousarray(row, self._type).data)
+        except OSError as error:
+            raise _temporary_error(error) from error
+
+    def array(self) -> NDArray[Any]:
+        """All rows [n, *shape], to be read and written; rows that are appended later are not in it.
+
+        The file stays as long as the array does.
+        """
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise _temporary_error(error) from error
+        return mapped(self._file.fileno(), (self._count, *self._shape), self._type)
+
+
+def mapped(
+    file: int, shape: tuple[int, ...], dtype: DTypeLike, *, offset: int = 0, writing: bool = True
+) -> NDArray[Any]:
+    """The array that lies at byte `offset` of an open file; `writing` changes the file."""
+    kind, count = np.dtype(dtype), prod(shape)
+    if not count:
+        return np.zeros(shape, kind)
+    start = offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+    access = mmap.ACCESS_WRITE if writing else mmap.ACCESS_READ
+    length = offset - start + count * kind.itemsize
+    there = mmap.mmap(file, length, access=access, offset=start)
+    return np.frombuffer(there, kind, count, offset - start).reshape(shape)
+
+
+def empty_far(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An array to be filled, in a temporary file; in memory when it is small or no file can be."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    if size < _NEAR:
+        return np.empty(shape, dtype)
+    try:
+        with tempfile.TemporaryFile(prefix="wildline-") as file:
+            # A file with holes would be a bus error where the disk is full.
+            os.posix_fallocate(file.fileno(), 0, size)
+            return mapped(file.fileno(), shape, dtype)
+    except (OSError, AttributeError):
+        return np.empty(shape, dtype)
+
+
+def let_go(array: NDArray[Any]) -> None:
+    """Give back the memory that holds what was looked at of a far array; nothing is lost."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def pieces(array: NDArray[Any], rows: int = _PIECE) -> Iterator[slice]:
+    """Slices of `rows` rows, one after the other; each is let go before the next."""
+    for first in range(0, len(array), rows):
+        yield slice(first, min(first + rows, len(array)))
+        let_go(array)
+
+
+def _temporary_error(error: OSError) -> Exception:
+    return output_error(Path(tempfile.gettempdir(), "wildline"), error)

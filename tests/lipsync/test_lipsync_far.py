@@ -1,0 +1,152 @@
+"""Arrays in files: the same numbers, and memory that is given back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lipsync import _far
+from lipsync._far import FarRows, empty_far, let_go, pieces
+from lipsync.shots import smooth_landmarks
+from lipsync.track import Absence, FaceTrack
+from media.errors import OutputError
+from media.time import FrameRate
+
+STATUS = Path("/proc/self/status")
+
+
+def resident_mb() -> float:
+    """Memory of this process."""
+    line = next(x for x in STATUS.read_text().splitlines() if x.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def some_rows(n: int, shape: tuple[int, ...] = (478, 3)) -> FarRows:
+    """Rows filled with their number."""
+    rows = FarRows(shape, np.float32)
+    for i in range(n):
+        rows.append(np.full(shape, i, np.float32))
+    return rows
+
+
+def test_rows_come_back_as_they_were_appended_and_replaced() -> None:
+    rows = some_rows(5, (2,))
+    rows.replace_last(2, np.array([7, 8], np.float32))
+    assert len(rows) == 5
+    there = rows.array()
+    np.testing.assert_array_equal(there, [[0, 0], [1, 1], [2, 2], [7, 8], [4, 4]])
+    with pytest.raises(ValueError, match="shape"):
+        rows.append(np.zeros(3, np.float32))
+    assert FarRows((2,), np.float32).array().shape == (0, 2)
+
+
+def test_what_was_written_stays_when_memory_is_given_back() -> None:
+    there = some_rows(2000).array()
+    there[1500] += 0.5
+    let_go(there[3:])  # a view gives back all
+    assert there[1500, 0, 0] == 1500.5
+    near = np.arange(3)
+    let_go(near)
+    assert near.tolist() == [0, 1, 2]
+
+
+@pytest.mark.skipif(not STATUS.is_file(), reason="the system tells no memory in /proc")
+def test_a_long_film_costs_the_memory_of_a_piece() -> None:
+    there = some_rows(12000).array()  # 69 MB
+    let_go(there)
+    before = resident_mb()
+    highest = 0.0
+    for piece in pieces(there):
+        there[piece].sum()
+        highest = max(highest, resident_mb())
+    assert highest - before < 25
+
+
+def test_pieces_cover_everything_once() -> None:
+    array = np.zeros((2500, 2))
+    assert [(p.start, p.stop) for p in pieces(array)] == [(0, 1024), (1024, 2048), (2048, 2500)]
+    assert list(pieces(array[:0])) == []
+
+
+def test_a_far_array_holds_what_is_put_there_and_is_near_when_no_file_can_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    far = empty_far((3000, 500), np.float32)
+    far[:] = 2
+    let_go(far)
+    assert float(far.sum()) == 3_000_000.0
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_far.os, "posix_fallocate", full)
+    near = empty_far((3000, 500), np.float32)
+    near[:] = 2
+    assert float(near.sum()) == 3_000_000.0
+
+
+def test_a_full_folder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = some_rows(1, (4,))
+
+    class Full:
+        def seek(self, _at: int) -> None:
+            raise OSError(28, "No space left on device")
+
+    rows.array()
+    monkeypatch.setattr(rows, "_file", Full())
+    with pytest.raises(OutputError, match="space"):
+        rows.append(np.zeros(4, np.float32))
+
+
+def wandering(n: int) -> np.ndarray:
+    """Faces that move and tremble, float32[n, 478, 3]."""
+    rng = np.random.default_rng(3)
+    face = rng.normal(0, 60, (478, 3))
+    path = np.cumsum(rng.normal(0, 1, (n, 1, 3)), axis=0)
+    return (face + path + rng.normal(0, 0.3, (n, 478, 3))).astype(np.float32)
+
+
+def test_a_long_take_is_smoothed_as_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    n, rate = 260, 25.0
+    marks, still = wandering(n), np.zeros((n, 2), np.float32)
+    shot = np.zeros(n, np.int32)
+    whole = smooth_landmarks(marks, still, shot, rate)
+    for rows in (64, 129, 257):
+        monkeypatch.setattr(_far.pieces, "__defaults__", (rows,))
+        out, pose, _ = smooth_landmarks(marks, still, shot, rate)
+        np.testing.assert_array_equal(out, whole[0])
+        np.testing.assert_array_equal(pose.place, whole[1].place)
+        np.testing.assert_array_equal(pose.rotation, whole[1].rotation)
+    far = some_rows(n)
+    there = far.array()
+    there[:] = marks
+    out, _, _ = smooth_landmarks(there, still, shot, rate, in_place=True)
+    assert out is there
+    np.testing.assert_array_equal(out, whole[0])
+
+
+def test_a_track_read_from_its_file_lies_there(tmp_path: Path) -> None:
+    n = 30
+    track = FaceTrack(
+        rate=FrameRate.parse("25"),
+        width=640,
+        height=360,
+        landmarks=wandering(n),
+        reason=np.full(n, Absence.PRESENT, np.uint8),
+        shot=np.zeros(n, np.int32),
+        pose=np.zeros((n, 3), np.float32),
+        scale=np.full(n, 100, np.float32),
+        times=np.arange(n) / 25,
+    )
+    path = tmp_path / "t.npz"
+    track.save(path)
+    with np.load(path) as plain:  # an ordinary .npz
+        np.testing.assert_array_equal(plain["landmarks"], track.landmarks)
+        assert plain["times"].dtype == np.float64
+    back = FaceTrack.load(path)
+    path.unlink()  # somebody tidies the cache up
+    let_go(back.landmarks)
+    np.testing.assert_array_equal(back.landmarks, track.landmarks)
+    assert not back.landmarks.flags.writeable
