@@ -20,17 +20,27 @@ import weakref
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from media.files import output_error
 
-__all__ = ["FarRows", "empty_far", "let_go", "mapped", "pieces"]
+__all__ = ["FarRows", "Rows", "empty_far", "let_go", "mapped", "pieces"]
 
 _PIECE = 1024  # rows worked on at once
 _NEAR = 1 << 22  # bytes below which a file is not worth its while
+
+
+class Rows(Protocol):
+    """What rows can be taken of: an array, or something that makes them when it is asked."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """The rows of a slice or of an array of numbers, as an array."""
 
 
 class FarRows:

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import Rows, empty_far, let_go
+
 __all__ = ["KernelFit", "fit_kernel"]
 
 Doubles = NDArray[np.float64]
@@ -47,7 +49,7 @@ class KernelFit:
     held_out: Doubles
     together: int = 1
 
-    def __call__(self, streams: Sequence[Numbers]) -> Doubles:
+    def __call__(self, streams: Sequence[Rows]) -> Doubles:
         """Predictions float64[n, k] for `streams`, in the order they were fitted in."""
         parts = range(0, len(streams[0]), _BLOCK)
         return (
@@ -88,7 +90,7 @@ def _kernel(
 
 
 def fit_kernel(
-    streams: Sequence[Numbers],
+    streams: Sequence[Rows],
     wanted: Doubles,
     folds: NDArray[np.intp],
     *,
@@ -108,16 +110,17 @@ def fit_kernel(
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[:most_centres])
     centres = tuple(s[chosen] for s in streams)
     spans = tuple(_span(c) for c in centres)
-    kernel = np.empty((n, len(chosen)), np.float32)  # the largest array of all: 70 MB
+    kernel = empty_far((n, len(chosen)), np.float32)  # the largest array of all: 70 MB
     for i in range(0, n, _BLOCK):
         rows = [s[i : i + _BLOCK] for s in streams]
         kernel[i : i + _BLOCK] = _kernel(rows, centres, spans, together)
+        let_go(kernel)
     mean = wanted.mean(0)
     problem = _Problem.of(kernel, kernel[chosen], wanted - mean, folds)
     if len(problem.groups) < 2:
         # Nothing can be held out: a strength that served well, and no honest prediction.
         strength = strengths[len(strengths) // 2]
-        guess = _product(kernel, problem.weights(strength))
+        guess = _product(kernel, np.arange(n), problem.weights(strength))
     else:
         tried = [(problem.held_out(s), s) for s in strengths]
         guess, strength = max(tried, key=lambda t: problem.score(t[0], judged))
@@ -142,29 +145,39 @@ class _Problem:
     ) -> _Problem:
         groups = [np.flatnonzero(folds == f) for f in np.unique(folds)]
         width = kernel.shape[1]
-        grams = [np.zeros((width, width)) for _ in groups]
+        grams = [empty_far((width, width), np.float64) for _ in groups]
         rights = [np.zeros((width, target.shape[1])) for _ in groups]
-        for gram, right, group in zip(grams, rights, groups, strict=True):
+        for far, right, group in zip(grams, rights, groups, strict=True):
+            gram = np.zeros((width, width))
             for i in range(0, len(group), _BLOCK):
                 rows = group[i : i + _BLOCK]
                 block = kernel[rows].astype(np.float64)
+                let_go(kernel)
                 gram += block.T @ block
                 right += block.T @ target[rows]
+            far[:] = gram
+            let_go(far)
         return cls(kernel, among.astype(np.float64), target, groups, grams, rights)
 
     def weights(self, strength: float, without: int | None = None) -> Doubles:
         """Weights of the centres, fitted on all groups but one."""
-        kept = [i for i in range(len(self.groups)) if i != without]
-        gram = sum((self.grams[i] for i in kept), np.zeros_like(self.grams[0]))
-        right = sum((self.rights[i] for i in kept), np.zeros_like(self.rights[0]))
-        ridge = strength * self.among + 1e-6 * np.eye(len(gram))
-        return np.asarray(np.linalg.solve(gram + ridge, right))
+        gram, right = np.zeros(self.among.shape), np.zeros_like(self.rights[0])
+        for i in range(len(self.groups)):
+            if i != without:
+                gram += self.grams[i]
+                right += self.rights[i]
+                let_go(self.grams[i])
+        ridge = strength * self.among
+        ridge.flat[:: len(ridge) + 1] += 1e-6
+        gram += ridge
+        del ridge
+        return np.asarray(np.linalg.solve(gram, right))
 
     def held_out(self, strength: float) -> Doubles:
         """Every group predicted by the others."""
         guess = np.zeros_like(self.target)
         for i, group in enumerate(self.groups):
-            guess[group] = _product(self.kernel[group], self.weights(strength, without=i))
+            guess[group] = _product(self.kernel, group, self.weights(strength, without=i))
         return guess
 
     def score(self, guess: Doubles, judged: Sequence[int]) -> float:
@@ -172,10 +185,13 @@ class _Problem:
         return float(np.mean([_correlation(guess[:, j], self.target[:, j]) for j in judged]))
 
 
-def _product(kernel: Floats, weights: Doubles) -> Doubles:
-    """kernel @ weights in double precision, some rows at a time."""
-    parts = range(0, len(kernel), _BLOCK)
-    return np.concatenate([kernel[i : i + _BLOCK].astype(np.float64) @ weights for i in parts])
+def _product(kernel: Floats, rows: NDArray[np.intp], weights: Doubles) -> Doubles:
+    """kernel[rows] @ weights in double precision, some rows at a time."""
+    parts = []
+    for i in range(0, len(rows), _BLOCK):
+        parts.append(kernel[rows[i : i + _BLOCK]].astype(np.float64) @ weights)
+        let_go(kernel)
+    return np.concatenate(parts)
 
 
 def _span(points: Numbers) -> float:

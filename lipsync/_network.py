@@ -19,6 +19,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._far import Rows, let_go
+
 __all__ = ["NetworkFit", "fit_networks"]
 
 Doubles = NDArray[np.float64]
@@ -54,7 +56,7 @@ class NetworkFit:
     held_out: Doubles
     calm: Doubles
 
-    def __call__(self, features: NDArray[np.floating]) -> Doubles:
+    def __call__(self, features: Rows) -> Doubles:
         """Predictions float64[n, k]."""
         total = np.zeros((len(features), len(self.mean)))
         for i in range(0, len(features), _BLOCK):
@@ -86,16 +88,20 @@ def fit_networks(
     middle = features.mean(0, dtype=np.float64).astype(np.float32)
     # What hardly ever moves is not blown up.
     spread = (features.std(0) + 0.05).astype(np.float32)
-    known = _known(features, middle, spread)
+    away = features - middle
+    let_go(features)
+    still = list(_still(away, folds, groups))
+    known = np.clip(np.divide(away, spread, out=away), -_FARTHEST, _FARTHEST, out=away)
+    known = known.astype(np.float32, copy=False)
     mean, scale = wanted.mean(0), np.maximum(wanted.std(0), 1e-6)
     aims = ((wanted - mean) / scale).astype(np.float32)
     held_out, total = np.zeros_like(wanted), np.zeros_like(wanted)
     moved = np.zeros(wanted.shape[1])
     members = []
-    for group, still in zip(groups, _still(features - middle, folds, groups), strict=True):
+    for group, flat in zip(groups, still, strict=True):
         seen = np.flatnonzero(folds != group)
         rng = np.random.default_rng((seed, int(group)))
-        member = _trained(known, aims, seen, np.array(importance, np.float32), still, rng)
+        member = _trained(known, aims, seen, np.array(importance, np.float32), flat, rng)
         every = _forward(member, known)
         held_out[folds == group] = every[folds == group] * scale + mean
         total += every
@@ -114,10 +120,13 @@ def _still(
     away: NDArray[np.floating], folds: NDArray[np.intp], groups: NDArray[np.intp]
 ) -> Iterator[NDArray[np.bool_]]:
     """For every group, which columns [d] hardly move outside of it."""
-    parts = [away[folds == group] for group in groups]
-    sums = np.array([p.sum(0, dtype=np.float64) for p in parts])
-    squares = np.array([(p**2).sum(0, dtype=np.float64) for p in parts])
-    counts = np.array([len(p) for p in parts])
+    totals = []
+    for group in groups:
+        part = away[folds == group]
+        count = len(part)
+        total = part.sum(0, dtype=np.float64)
+        totals.append((count, total, np.square(part, out=part).sum(0, dtype=np.float64)))
+    counts, sums, squares = (np.array(column) for column in zip(*totals, strict=True))
     for i in range(len(groups)):
         n = counts.sum() - counts[i]
         mean = (sums.sum(0) - sums[i]) / n

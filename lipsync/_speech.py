@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.visemes import VISEMES, viseme_of
+from lipsync._far import empty_far, let_go
 
 if TYPE_CHECKING:
     from align.timing import Timing
     from media.audio import Sound
 
-__all__ = ["STEPS_PER_S", "CEPSTRA", "cepstra", "viseme_track", "windows"]
+__all__ = ["STEPS_PER_S", "CEPSTRA", "Windows", "cepstra", "viseme_track", "windows"]
 
 Doubles = NDArray[np.float64]
 Numbers = NDArray[np.floating[Any]]
+Ints = NDArray[np.int32]
 
 #: Feature steps per second.
 STEPS_PER_S = 100
@@ -55,19 +58,25 @@ def cepstra(sound: Sound, timing: Timing, steps: int) -> Doubles:
     from media.audio import resample
 
     samples = resample(sound, _RATE).samples if sound.rate != _RATE else sound.samples
-    pieces = range(0, steps, _PIECE)
-    mel = np.concatenate(
-        [_mel(samples, i, min(i + _PIECE, steps)) for i in pieces] or [np.zeros((0, _BANDS))]
-    )
-    spoken = _spoken(timing, steps)
-    loud = np.percentile(mel[spoken].sum(1), 95) / _BANDS
+    pieces = [slice(i, min(i + _PIECE, steps)) for i in range(0, steps, _PIECE)]
+    spoken, power = _spoken(timing, steps), np.empty(steps)
+    mel = empty_far((steps, _BANDS), np.float64)
+    for piece in pieces:
+        mel[piece] = _mel(samples, piece.start, piece.stop)
+        power[piece] = mel[piece].sum(1)
+        let_go(mel)
+    loud = np.percentile(power[spoken], 95) / _BANDS
     least = max(loud, 1e-12) * 10 ** (-_RANGE_DB / 10)
     coefficients = np.empty((steps, CEPSTRA))
-    for i in pieces:
-        decibels = 10 * np.log10(np.maximum(mel[i : i + _PIECE], least))
-        coefficients[i : i + _PIECE] = dct(decibels, axis=1, norm="ortho")[:, :CEPSTRA]
+    for piece in pieces:
+        decibels = 10 * np.log10(np.maximum(mel[piece], least))
+        coefficients[piece] = dct(decibels, axis=1, norm="ortho")[:, :CEPSTRA]
+        let_go(mel)
+    middle = coefficients[spoken].mean(0)
     spread = np.maximum(coefficients[spoken].std(0), 1e-3)
-    return _smooth(np.clip((coefficients - coefficients[spoken].mean(0)) / spread, -4, 4))
+    coefficients -= middle
+    coefficients /= spread
+    return _smooth(np.clip(coefficients, -4, 4, out=coefficients))
 
 
 def _mel(samples: NDArray[np.float32], first: int, last: int) -> Doubles:
@@ -83,6 +92,41 @@ def _mel(samples: NDArray[np.float32], first: int, last: int) -> Doubles:
     return np.asarray(power @ _mel_filters().T)
 
 
+class Windows:
+    """Rows of tracks around times, cut out when they are asked for: `w[i:j]` and `w[numbers]` are
+    [k, taps * columns] of the tracks' type. All of them at once would be 50 times the tracks.
+    """
+
+    def __init__(self, tracks: Sequence[Numbers], owner: Ints, at: Ints) -> None:
+        """Window i is made of the rows `at[i]` [taps] of the track `owner[i]`."""
+        self._tracks, self._owner, self._at = tuple(tracks), owner, at
+
+    def __len__(self) -> int:
+        return len(self._owner)
+
+    def __getitem__(self, key: slice | NDArray[np.integer[Any]]) -> Numbers:
+        owner, at = self._owner[key], self._at[key]
+        first = self._tracks[0]
+        size = (len(at), at.shape[1] * first.shape[1])
+        if len(self._tracks) == 1:
+            return np.asarray(first[at].reshape(size))
+        cut = np.empty((*at.shape, first.shape[1]), first.dtype)
+        for number in np.unique(owner):
+            mine = owner == number
+            cut[mine] = self._tracks[number][at[mine]]
+        return cut.reshape(size)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Windows]) -> Windows:
+        """The windows of all parts, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        starts = np.cumsum([0, *(len(p._tracks) for p in parts)])
+        owner = [p._owner + np.int32(s) for p, s in zip(parts, starts, strict=False)]
+        tracks = [track for p in parts for track in p._tracks]
+        return cls(tracks, np.concatenate(owner), np.concatenate([p._at for p in parts]))
+
+
 def windows(
     track: Numbers,
     at_s: Doubles,
@@ -90,15 +134,16 @@ def windows(
     *,
     step_s: float = 0.04,
     per_s: int = STEPS_PER_S,
-) -> Numbers:
-    """Rows of `track` around every time of `at_s` [n] seconds, [n, taps * columns] of its type.
+) -> Windows:
+    """Rows of `track` around every time of `at_s` [n] seconds.
 
     Taps lie `step_s` apart from -reach to +reach; beyond the ends the last row repeats. The track
     has `per_s` rows a second.
     """
     taps = np.arange(-round(reach_s / step_s), round(reach_s / step_s) + 1) * step_s
     at = np.floor((at_s[:, None] + taps) * per_s).astype(np.intp)
-    return np.asarray(track[np.clip(at, 0, len(track) - 1)].reshape(len(at_s), -1))
+    at = np.clip(at, 0, len(track) - 1).astype(np.int32)
+    return Windows([track], np.zeros(len(at), np.int32), at)
 
 
 def _spoken(timing: Timing, steps: int) -> NDArray[np.bool_]:

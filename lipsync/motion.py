@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from align import visemes
 from lipsync._ear import HEARD_PER_S, Ear, Spoken
+from lipsync._far import empty_far, let_go
 from lipsync._kernel import KernelFit, fit_kernel
 from lipsync._network import NetworkFit, fit_networks
-from lipsync._speech import STEPS_PER_S, cepstra, viseme_track, windows
+from lipsync._speech import STEPS_PER_S, Windows, cepstra, viseme_track, windows
 from lipsync.crop import LIP_FEATURES
 from media.errors import ArchiveError
 
@@ -73,6 +74,7 @@ CLOSING_S, PARTING_S = 0.1, 0.24
 _MOST_FRAMES, _QUICK_FRAMES = 12000, 6000
 _CLOSELY: dict[str, Any] = {}
 _QUICK: dict[str, Any] = {"most_centres": 600, "strengths": (0.1,)}
+_FEW = 1024  # frames whose features are looked at at once
 _BLOCK_S = 3.0
 _FOLDS = 5
 # How much an error of each of `LIP_FEATURES` counts when networks learn, and which shares of them
@@ -307,7 +309,7 @@ class MotionModel:
         streams = _streams(*_tracks(timing, sound, length_s), heard, at, _REACH_S)
         raw = kernel(streams)
         if self.network is not None:
-            raw = raw + self.share * (self.network(_features(streams)) - raw)
+            raw = raw + self.share * (self.network(_Features(streams)) - raw)
         return raw
 
     def _from_dominance(self, timing: Timing, rate: FrameRate, n: int) -> Doubles:
@@ -451,7 +453,7 @@ class _Heard:
 
     def streams(
         self, frames: NDArray[np.intp], reach: Sequence[float], shift_s: float
-    ) -> list[Numbers]:
+    ) -> list[Windows]:
         """Windows around `frames`, see `_streams`."""
         at = ((frames + 0.5) / self.rate + shift_s).astype(np.float64)
         return _streams(self.said, self.sounds, self.heard, at, reach)
@@ -459,7 +461,7 @@ class _Heard:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Data:
-    streams: list[Numbers]
+    streams: list[Windows]
     shapes: Doubles
     folds: NDArray[np.intp]
     tight: Flags
@@ -467,12 +469,12 @@ class _Data:
 
 def _streams(
     said: Doubles, sounds: Doubles, heard: Floats | None, at: Doubles, reach: Sequence[float]
-) -> list[Numbers]:
+) -> list[Windows]:
     """Windows at seconds `at` of visemes, of what is heard (if it is), and of sound.
 
     The order matters to the kernel: the first counts together with the last, or the last two.
     """
-    streams: list[Numbers] = [windows(said, at, r) for r in reach]
+    streams = [windows(said, at, r) for r in reach]
     streams += [windows(sounds, at, r) for r in reach]
     if heard is not None:
         streams[-1:-1] = [windows(heard, at, r, per_s=HEARD_PER_S) for r in _HEARD_REACH_S]
@@ -502,9 +504,7 @@ def _stack(
     if len(keep) > at_most:
         keep = np.sort(np.random.default_rng(seed).permutation(keep)[:at_most])
     parts = [h.streams(frame[keep[owner[keep] == i]], reach, shift_s) for i, h in enumerate(heard)]
-    streams = parts[0]
-    if len(parts) > 1:
-        streams = [np.concatenate([p[j] for p in parts]) for j in range(len(parts[0]))]
+    streams = [Windows.joined(same) for same in zip(*parts, strict=True)]
     # Whole blocks of a few seconds are one fold: neighbours in time are nearly copies.
     ends = np.cumsum([0, *(int(np.ceil(len(h.shapes) / h.rate / _BLOCK_S)) for h in heard)])
     rates = np.array([h.rate for h in heard])[owner[keep]]
@@ -513,10 +513,29 @@ def _stack(
     return _Data(streams, shapes[keep], folds.astype(np.intp), tight[keep])
 
 
-def _features(streams: Sequence[Numbers]) -> Floats:
-    """The wide windows of all three inputs side by side, for networks."""
-    said, _, sounds, heard, *_ = streams
-    return np.concatenate([said, sounds, heard], axis=1, dtype=np.float32)
+class _Features:
+    """The wide windows of all three inputs side by side, for networks: float32[k, d] of the
+    frames that are asked for.
+    """
+
+    def __init__(self, streams: Sequence[Windows]) -> None:
+        said, _, sounds, heard, *_ = streams
+        self._wide = said, sounds, heard
+
+    def __len__(self) -> int:
+        return len(self._wide[0])
+
+    def __getitem__(self, key: slice) -> Floats:
+        return np.concatenate([w[key] for w in self._wide], axis=1, dtype=np.float32)
+
+    def all(self) -> Floats:
+        """Of all frames, a few at a time."""
+        parts = range(0, len(self), _FEW)
+        features = empty_far((len(self), self[:1].shape[1]), np.float32)
+        for i in parts:
+            features[i : i + _FEW] = self[i : i + _FEW]
+            let_go(features)
+        return features
 
 
 def _network(
@@ -526,7 +545,7 @@ def _network(
     stretches that were not learnt from; None where they do not.
     """
     network = fit_networks(
-        _features(data.streams), data.shapes, data.folds, importance=_IMPORTANCE, seed=seed
+        _Features(data.streams).all(), data.shapes, data.folds, importance=_IMPORTANCE, seed=seed
     )
     if network is None:
         return None, 0.0

@@ -12,7 +12,7 @@ from lipsync_talk import example, lips, talk, voice
 from align.timing import Span, Timing
 from align.visemes import VISEMES, viseme_of
 from lipsync._kernel import fit_kernel
-from lipsync._speech import cepstra, viseme_track, windows
+from lipsync._speech import Windows, cepstra, viseme_track, windows
 from lipsync.motion import (
     CLOSING_S,
     ENOUGH_SPEECH_S,
@@ -108,8 +108,14 @@ def test_closed_below_separates_shut_from_open_lips():
 def test_windows_pick_the_right_steps():
     track = np.arange(200.0)[:, None]
     rows = windows(track, np.array([0.505, 1.205]), 0.08)
-    np.testing.assert_array_equal(rows, [[42, 46, 50, 54, 58], [112, 116, 120, 124, 128]])
-    np.testing.assert_array_equal(windows(track, np.array([5.0]), 0.04), [[199, 199, 199]])
+    np.testing.assert_array_equal(rows[:], [[42, 46, 50, 54, 58], [112, 116, 120, 124, 128]])
+    last = windows(track, np.array([5.0]), 0.04)
+    np.testing.assert_array_equal(last[:], [[199, 199, 199]])
+    both = Windows.joined([rows, windows(-track, np.array([0.505, 0.605]), 0.08), rows])
+    assert len(both) == 6
+    np.testing.assert_array_equal(both[np.array([1, 2, 5])][:, 2], [120, -50, 120])
+    np.testing.assert_array_equal(both[3:4], [[-52, -56, -60, -64, -68]])
+    assert both[:0].shape == (0, 5)
 
 
 def test_viseme_track_says_what_is_on():
