@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import Rows, empty_far, let_go
+from media.far import Rows, empty_far, let_go
 
 __all__ = ["KernelFit", "fit_kernel"]
 

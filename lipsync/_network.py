@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import Rows, let_go
+from media.far import Rows, let_go
 
 __all__ = ["NetworkFit", "fit_networks"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.visemes import VISEMES, viseme_of
-from lipsync._far import empty_far, let_go
+from media.far import empty_far, let_go
 
 if TYPE_CHECKING:
     from align.timing import Timing

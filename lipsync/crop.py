@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import pieces
 from lipsync.pose import Pose, fit_pose, to_face
+from media.far import pieces
 from media.picture import Picture
 
 __all__ = [

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import FarRows
 from lipsync.detect import Seen
 from lipsync.fitness import MIN_SCALE, YAW_LIMIT, Unfit, unfitness
 from lipsync.follow import FaceFollower
@@ -31,6 +30,7 @@ from lipsync.square import pixel_aspect, squared
 from lipsync.track import LANDMARKS, Absence, FaceTrack
 from lipsync.watch import FaceWatch, doubts
 from media.errors import MediaError, NoFaceError, NoSoundError
+from media.far import FarRows
 from media.time import FrameRate
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import pieces
 from lipsync.regions import OUTER_LIPS
 from lipsync.track import Absence, Doubt, FaceTrack
+from media.far import pieces
 
 __all__ = ["MIN_SCALE", "YAW_LIMIT", "Unfit", "reason_words", "settled", "unfitness"]
 

@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 
 from align import visemes
 from lipsync._ear import HEARD_PER_S, Ear, Spoken
-from lipsync._far import empty_far, let_go
 from lipsync._kernel import KernelFit, fit_kernel
 from lipsync._network import NetworkFit, fit_networks
 from lipsync._speech import STEPS_PER_S, Windows, cepstra, viseme_track, windows
 from lipsync.crop import LIP_FEATURES
 from media.errors import ArchiveError
+from media.far import empty_far, let_go
 
 if TYPE_CHECKING:
     from align.timing import Timing

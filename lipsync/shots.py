@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import pieces
 from lipsync.detect import Seen
 from lipsync.pose import Pose, fit_pose, to_face, to_frame
+from media.far import pieces
 from media.picture import Picture
 
 __all__ = ["CUT_CHANGE", "ContentChange", "NoseWatch", "shot_numbers", "smooth_landmarks"]

@@ -15,8 +15,8 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import mapped, pieces
 from media.errors import MediaError
+from media.far import mapped, pieces
 from media.time import FrameRate
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class FaceTrack:
 
     @classmethod
     def load(cls, path: Path) -> FaceTrack:
-        """Read what `save` wrote; the landmarks stay in the file (read-only, `lipsync._far`).
+        """Read what `save` wrote; the landmarks stay in the file (read-only, `media.far`).
 
         Raises `MediaError` for anything else.
         """

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import pieces
 from media.errors import MediaError, OutputError
+from media.far import pieces
 from media.files import output_error
 from media.pieces import PieceError
 

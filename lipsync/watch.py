@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import pieces
 from lipsync.detect import Box, Seen
 from lipsync.fitness import YAW_LIMIT
 from lipsync.regions import OUTER_LIPS
 from lipsync.track import Doubt
+from media.far import pieces
 
 __all__ = ["LOWER", "UPPER", "FaceWatch", "Notes", "doubts", "foreign_share"]
 

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import let_go
 from lipsync.engines import (
     MouthPatch,
     MouthRenderer,
@@ -35,6 +34,7 @@ from lipsync.engines import (
     WholeFaceRenderer,
 )
 from media.errors import MediaError
+from media.far import let_go
 
 if TYPE_CHECKING:
     from lipsync.blend import Paster

@@ -2,7 +2,7 @@
 
 Pictures are kept as JPEG of the canonical crop (4:4:4, about 20 kB each) in a temporary
 file, at most `MOST_MOUTHS` of them, taken in runs of two seconds spread over all the footage.
-Their meshes lie in another (`lipsync._far`), so ten minutes need no more memory than one.
+Their meshes lie in another (`media.far`), so ten minutes need no more memory than one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import FarRows, let_go, pieces
 from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip_shape
 from lipsync.faces import usable_frames
 from lipsync.pose import fit_pose, to_face
 from lipsync.track import LANDMARKS
 from media.errors import ArchiveError
+from media.far import FarRows, let_go, pieces
 from media.files import output_error
 
 if TYPE_CHECKING:

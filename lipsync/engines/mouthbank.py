@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync._far import pieces
 from lipsync.crop import crop_transforms, landmarks_in_crop
 from lipsync.engines import MouthPatch
 from lipsync.engines._bank import MOST_MOUTHS, collect
@@ -34,6 +33,7 @@ from lipsync.motion import (
     in_sync,
     picture_lead,
 )
+from media.far import pieces
 
 if TYPE_CHECKING:
     from lipsync.crop import CropSpec
