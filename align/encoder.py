@@ -16,6 +16,7 @@ import numpy as np
 
 from align.recognise import recogniser
 from align.recording import RATE, at_speech_rate
+from media.far import let_go, pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,6 +70,7 @@ class Encoding:
         stop = (last + _MARGIN_S * ENCODED_PER_S) * _HOP_SAMPLES
         window = self._gain * self._samples[start:stop]
         rows = _rows(np.pad(window, (0, stop - start - len(window))))
+        let_go(self._samples)
         return rows[margin : margin + last - first]
 
 
@@ -92,7 +94,9 @@ def _level(samples: NDArray[np.float32]) -> float:
         return _SILENT
     whole = samples[: max(len(samples) // _HOP_SAMPLES, 1) * _HOP_SAMPLES]
     parts = whole.reshape(-1, min(_HOP_SAMPLES, len(whole)))
-    power = np.einsum("ij,ij->i", parts, parts) / parts.shape[1]
+    power = np.empty(len(parts), np.float32)
+    for piece in pieces(parts):
+        power[piece] = np.einsum("ij,ij->i", parts[piece], parts[piece]) / parts.shape[1]
     heard = np.sort(power[power > _SILENT**2])[::-1]
     if not len(heard):
         return _SILENT

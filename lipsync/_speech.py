@@ -65,6 +65,7 @@ def cepstra(sound: Sound, timing: Timing, steps: int) -> Doubles:
         mel[piece] = _mel(samples, piece.start, piece.stop)
         power[piece] = mel[piece].sum(1)
         let_go(mel)
+        let_go(samples)
     loud = np.percentile(power[spoken], 95) / _BANDS
     least = max(loud, 1e-12) * 10 ** (-_RANGE_DB / 10)
     coefficients = np.empty((steps, CEPSTRA))

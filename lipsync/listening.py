@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from media.errors import (
     TextError,
     WildlineError,
 )
+from media.far import let_go, put_away
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -44,13 +46,21 @@ def own_speech(path: Path, sha256: str, cache: Path) -> tuple[Sound | None, Timi
     `sha256` is the footage's, or empty, which keeps nothing. Raises `MediaError` for sound that
     cannot be read and `OutputError` when `cache` cannot be written.
     """
-    from media.audio import read_sound
-
     try:
-        sound = read_sound(path, _RATE)
+        sound = _sound_of(path)
     except NoSoundError:
         return None, None
     return sound, _words(sound, sha256, cache, None)
+
+
+def _sound_of(path: Path) -> Sound:
+    """The footage's sound; that of a long film is left in a file, to be read where it is wanted."""
+    from media.audio import read_sound
+
+    sound = read_sound(path, _RATE)
+    away = replace(sound, samples=put_away(sound.samples))
+    let_go(away.samples)
+    return away
 
 
 @contextmanager
@@ -78,13 +88,12 @@ class _StoppedError(Exception):
 
 def _listen(path: Path, cache: Path, stop: Event) -> None:
     from align.engines import get_aligner
-    from media.audio import read_sound
     from media.files import sha256_of
 
     with suppress(WildlineError):
         sha256 = sha256_of(path)
         if not _file(cache, sha256, get_aligner().name).is_file():
-            _words(read_sound(path, _RATE), sha256, cache, stop)
+            _words(_sound_of(path), sha256, cache, stop)
 
 
 def _words(sound: Sound, sha256: str, cache: Path, stop: Event | None) -> Timing | None:
@@ -95,6 +104,7 @@ def _words(sound: Sound, sha256: str, cache: Path, stop: Event | None) -> Timing
 
     def watch(share: float) -> None:
         del share
+        let_go(sound.samples)
         if stop is not None and stop.is_set():
             raise _StoppedError
 

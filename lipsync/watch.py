@@ -18,7 +18,7 @@ from lipsync.detect import Box, Seen
 from lipsync.fitness import YAW_LIMIT
 from lipsync.regions import OUTER_LIPS
 from lipsync.track import Doubt
-from media.far import pieces
+from media.far import FarRows, let_go, pieces
 
 __all__ = ["LOWER", "UPPER", "FaceWatch", "Notes", "doubts", "foreign_share"]
 
@@ -71,7 +71,7 @@ class FaceWatch:
     """Takes notes of a face, one frame after another."""
 
     def __init__(self) -> None:
-        self._colours: list[NDArray[np.uint8]] = []
+        self._colours = FarRows((len(LOWER) + len(UPPER), 3), np.uint8)
         self._focus: list[float] = []
 
     def look(self, rgb: Seen, landmarks: Floats | None) -> None:
@@ -95,9 +95,7 @@ class FaceWatch:
 
     def notes(self) -> Notes:
         """All that was seen."""
-        k = len(LOWER) + len(UPPER)
-        colours = np.stack(self._colours) if self._colours else np.zeros((0, k, 3), np.uint8)
-        return Notes(colours, np.array(self._focus, np.float32))
+        return Notes(self._colours.array(), np.array(self._focus, np.float32))
 
 
 def _window(rgb: Seen, box: Box) -> tuple[NDArray[np.uint8], Floats, float]:
@@ -153,6 +151,7 @@ def doubts(
             continue
         result[frames[_blurred(notes.focus[frames], rate)]] = Doubt.BLURRED
         share = _foreign_share(notes.colours[frames], few[frames], angles[frames])
+        let_go(notes.colours)
         # Beyond the limit the cheek hides the lips itself; such frames are unfit anyway.
         share[np.abs(angles[frames, 0]) > YAW_LIMIT] = 0.0
         covered = _widened(_held(share), max(1, round(_COVERED_ROOM_S * rate)))

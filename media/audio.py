@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media.errors import MediaError, NoSoundError
+from media.far import pieces
 from media.files import atomic_path
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Sound:
             raise MediaError(f"a sound has one channel, not the shape {samples.shape}; mix it down")
         if self.rate <= 0:
             raise MediaError(f"a sample rate of {self.rate} Hz is not possible; give one above 0")
-        if not np.isfinite(samples).all():
+        if not all(np.isfinite(samples[p]).all() for p in pieces(samples, _BLOCK)):
             raise MediaError("the sound holds samples that are not numbers; export it again")
 
     def __len__(self) -> int:

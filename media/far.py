@@ -27,7 +27,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from media.files import output_error
 
-__all__ = ["FarRows", "Rows", "empty_far", "let_go", "mapped", "pieces"]
+__all__ = ["FarRows", "Rows", "empty_far", "let_go", "mapped", "pieces", "put_away"]
 
 _PIECE = 1024  # rows worked on at once
 _NEAR = 1 << 22  # bytes below which a file is not worth its while
@@ -115,6 +115,16 @@ def empty_far(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
             return mapped(file.fileno(), shape, dtype)
     except (OSError, AttributeError):
         return np.empty(shape, dtype)
+
+
+def put_away(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in a temporary file (`empty_far`); a small array as it is."""
+    if array.nbytes < _NEAR:
+        return array
+    away = empty_far(array.shape, array.dtype)
+    for piece in pieces(away, max(1, _NEAR // max(array[:1].nbytes, 1))):
+        away[piece] = array[piece]
+    return away
 
 
 def let_go(array: NDArray[Any]) -> None:

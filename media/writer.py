@@ -17,6 +17,7 @@ import numpy as np
 from media.audio import Sound, resample
 from media.colour import ColourTags, RgbConverter, bit_depth
 from media.errors import MediaError, OutputError
+from media.far import let_go, put_away
 from media.files import atomic_path, output_error
 from media.footage import FootageInfo, Frame
 from media.patch import ALPHA_FORMAT, COLOUR_FORMAT, keyed
@@ -102,7 +103,7 @@ class FootageWriter:
             extra = ["chromaloc=1"] * self._centred + [_LOSSLESS_10_BITS] * finest
             self._options |= {"x264-params": ":".join(extra)} if extra else {}
         self._tick = _tick(like)
-        self._sound = None if sound is None else resample(sound, _SOUND_RATE)
+        self._sound = None if sound is None else _kept(resample(sound, _SOUND_RATE))
         self._origin: Fraction | None = None
         self._last_tick, self._last_length = -1, 1
         self._lengths: dict[int, int] = {}
@@ -319,6 +320,7 @@ class FootageWriter:
             piece.pts, piece.time_base = self._sound_at, Fraction(1, _SOUND_RATE)
             self._container.mux(self._audio.encode(piece))
             self._sound_at = end
+            let_go(self._sound.samples)
 
     def _finish(self) -> None:
         if not self.frames_written:
@@ -383,6 +385,11 @@ class FootageWriter:
         used = colour.matrix_for(self._lines)
         guessable = colour.matrix == 2 and used == colour.matrix_for(self.like.height)
         return replace(colour, matrix=2 if guessable else used)
+
+
+def _kept(sound: Sound) -> Sound:
+    """A long sound is left in a file until it is written."""
+    return replace(sound, samples=put_away(sound.samples))
 
 
 def _container_for(path: Path, codec: Codec) -> str:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lipsync._kernel import fit_kernel
+from lipsync._speech import windows
+from lipsync.listening import _sound_of
 from lipsync.shots import smooth_landmarks
 from lipsync.track import Absence, FaceTrack
+from media.audio import Sound, write_wav
 from media.far import FarRows, let_go, pieces
 from media.time import FrameRate
+
+STATUS = Path("/proc/self/status")
+
+
+def resident_mb() -> float:
+    """Memory of this process."""
+    line = next(x for x in STATUS.read_text().splitlines() if x.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
 
 
 def wandering(n: int) -> np.ndarray:
@@ -64,3 +78,60 @@ def test_a_track_read_from_its_file_lies_there(tmp_path: Path) -> None:
     let_go(back.landmarks)
     np.testing.assert_array_equal(back.landmarks, track.landmarks)
     assert not back.landmarks.flags.writeable
+
+
+def problem(n: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Streams, numbers that follow from them, and folds."""
+    rng = np.random.default_rng(5)
+    streams = [rng.normal(0, 1, (n, d)) for d in (8, 6, 7)]
+    wanted = np.stack([np.tanh(streams[0][:, 0]), streams[2][:, 1] * streams[0][:, 2]], axis=1)
+    return streams, wanted, np.arange(n) * 5 // n
+
+
+def test_matrices_in_files_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams, wanted, folds = problem(700)
+    near = fit_kernel(streams, wanted, folds, judged=(0, 1), most_centres=200)
+    monkeypatch.setattr("media.far._NEAR", 0)
+    far = fit_kernel(streams, wanted, folds, judged=(0, 1), most_centres=200)
+    np.testing.assert_array_equal(near.weights, far.weights)
+    np.testing.assert_array_equal(near.held_out, far.held_out)
+
+
+@pytest.mark.skipif(not STATUS.is_file(), reason="the system tells no memory in /proc")
+def test_learning_from_a_long_film_holds_no_features_of_all_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(6)
+    rate, n = FrameRate.parse("25"), 12000
+    track = rng.normal(0, 1, (n * 4, 48)).astype(np.float32)
+    at = (np.arange(n) + 0.5) / float(rate)
+    cut = windows(track, at, 0.2)  # 23 MB a stream, if they were cut
+    monkeypatch.setattr("media.far._NEAR", 0)
+    wanted = track[::4, :2].astype(np.float64)
+    before = highest = resident_mb()
+    fitting = ThreadPoolExecutor(1).submit(
+        fit_kernel,
+        [cut, cut, cut],
+        wanted,
+        np.arange(n) * 2 // n,
+        judged=(0, 1),
+        most_centres=300,
+        strengths=(0.1,),
+    )
+    while not fitting.done():
+        highest = max(highest, resident_mb())
+        time.sleep(0.01)
+    assert fitting.result().held_out.shape == (n, 2)
+    assert highest - before < 60
+
+
+def test_the_sound_of_a_long_film_lies_in_a_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    samples = rng.uniform(-0.5, 0.5, 16000 * 80).astype(np.float32)
+    write_wav(tmp_path / "a.wav", Sound(samples, 16000), "FLOAT")
+    sound = _sound_of(tmp_path / "a.wav")
+    base = sound.samples
+    while isinstance(base, np.ndarray):
+        base = base.base  # type: ignore[assignment]
+    assert base is not None
+    np.testing.assert_array_equal(sound.samples, samples)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from media.errors import OutputError
-from media.far import FarRows, empty_far, let_go, pieces
+from media.far import FarRows, empty_far, let_go, pieces, put_away
 
 STATUS = Path("/proc/self/status")
 
@@ -95,3 +95,12 @@ def test_a_full_folder_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "_file", Full())
     with pytest.raises(OutputError, match="space"):
         rows.append(np.zeros(4, np.float32))
+
+
+def test_what_is_put_away_is_the_same_and_what_is_small_stays() -> None:
+    long = np.arange(3_000_000, dtype=np.float32)
+    away = put_away(long)
+    let_go(away)
+    assert away is not long
+    np.testing.assert_array_equal(away, long)
+    assert put_away(long[:10]).base is long
