@@ -44,6 +44,8 @@ _SHORTEST_SPEECH_S = 0.1
 _MARGIN_S = 0.06
 # Less than this in all is a click or a chance, not a word.
 _LEAST_SPEECH_S = 0.16
+# Of the length of a piece: no pause before that is cut at.
+_LEAST_SHARE = 0.4
 
 
 @cache
@@ -130,23 +132,36 @@ def pieces_at_pauses(
     duration_s: float,
     probability: NDArray[np.float32],
     longest_s: float = 20.0,
+    usual_s: float | None = None,
 ) -> tuple[tuple[float, float], ...]:
     """Cut the whole sound into pieces of at most about `longest_s`, in the middles of pauses.
 
-    The pieces cover the sound from 0 to `duration_s`; the longest pause in the last
-    half of the allowed length is chosen; speech without pauses is cut at the frame least
-    like speech.
+    The pieces cover the sound from 0 to `duration_s`; of the pauses between 0.4 and 1 times
+    `usual_s` (None, `longest_s`) after the last cut the longest is chosen, without any there the
+    longest one up to `longest_s`; speech without pauses is cut at the frame least like speech.
     """
     pauses = [(b, a) for (_, b), (a, _) in pairwise(spans)]
+    lengths = sorted({min(usual_s or longest_s, longest_s), longest_s})
     cuts = [0.0]
-    while duration_s - cuts[-1] > longest_s:
-        low, high = cuts[-1] + 0.4 * longest_s, cuts[-1] + longest_s
-        inside = [p for p in pauses if low <= 0.5 * (p[0] + p[1]) <= high]
-        if inside:
-            start, end = max(inside, key=lambda p: p[1] - p[0])
-            cuts.append(0.5 * (start + end))
-        else:
-            first, last = int(low / FRAME_S), max(int(high / FRAME_S), int(low / FRAME_S) + 1)
-            quietest = first + int(np.argmin(probability[first:last]))
-            cuts.append((quietest + 0.5) * FRAME_S)
+    while duration_s - cuts[-1] > longest_s or (
+        duration_s - cuts[-1] > lengths[0] and _longest(pauses, cuts[-1], lengths[0])
+    ):
+        found = [p for p in (_longest(pauses, cuts[-1], most) for most in lengths) if p]
+        cuts.append(0.5 * sum(found[0]) if found else _quietest(probability, cuts[-1], longest_s))
     return tuple(zip(cuts, [*cuts[1:], duration_s], strict=True))
+
+
+def _longest(
+    pauses: list[tuple[float, float]], after: float, most: float
+) -> tuple[float, float] | None:
+    """The longest pause whose middle ends a piece that begins at `after`, if there is any."""
+    low, high = after + _LEAST_SHARE * most, after + most
+    inside = [p for p in pauses if low <= 0.5 * (p[0] + p[1]) <= high]
+    return max(inside, key=lambda p: p[1] - p[0], default=None)
+
+
+def _quietest(probability: NDArray[np.float32], after: float, most: float) -> float:
+    """Where in the same stretch somebody speaks least."""
+    low, high = after + _LEAST_SHARE * most, after + most
+    first, last = int(low / FRAME_S), max(int(high / FRAME_S), int(low / FRAME_S) + 1)
+    return (first + int(np.argmin(probability[first:last])) + 0.5) * FRAME_S

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import random
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+
+if __name__ == "__main__":  # this folder has an `align` of its own
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from align.text import speakable
 from align.timing import Span, Timing

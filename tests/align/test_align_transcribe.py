@@ -8,11 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from align_line import Line
+from hypothesis import given
+from hypothesis import strategies as st
 
 from align.anchors import divide_script
+from align.recording import recording
 from align.text import speakable
 from align.timing import Span
-from align.transcription import align_file, align_sound, transcribe
+from align.transcription import (
+    _LONGEST_S,
+    _USUAL_S,
+    _listen,
+    align_file,
+    align_sound,
+    transcribe,
+)
 from align.vad import pieces_at_pauses, speech_probability, speech_spans
 from media.audio import Sound, write_wav
 from media.errors import AlignError, NoSpeechError, TextError
@@ -138,6 +148,43 @@ def test_pieces_cover_the_sound_and_cut_in_pauses(line: Line) -> None:
         assert end == start
         assert not any(a < end < b for a, b in spans)
     assert all(b - a <= 10.001 for a, b in pieces)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.3, 15.0), st.floats(0.25, 2.0)), min_size=1, max_size=20),
+    st.sampled_from([None, 3.0, 7.0, 10.0, 12.0]),
+)
+def test_pieces_are_no_longer_than_allowed_and_of_usual_length_where_pauses_let_them(
+    turns: list[tuple[float, float]], usual: float | None
+) -> None:
+    """Whatever is said and kept quiet (seconds of each, in turn)."""
+    times = np.concatenate([[0.0], np.cumsum(np.array(turns).ravel())])
+    spans = tuple(zip(times[:-1:2].tolist(), times[1::2].tolist(), strict=True))
+    duration = float(times[-1])
+    probability = np.zeros(int(duration / 0.032) + 1, np.float32)
+    pieces = pieces_at_pauses(spans, duration, probability, 10.0, usual)
+    assert pieces[0][0] == 0.0
+    assert pieces[-1][1] == duration
+    pauses = [0.5 * (b + a) for (_, b), (a, _) in itertools.pairwise(spans)]
+    for (start, end), (after, _) in itertools.pairwise(pieces):
+        assert end == after
+        assert end - start <= 10.0 + 0.032
+        most = min(usual or 10.0, 10.0)
+        if any(start + 0.4 * most <= p <= start + most for p in pauses):
+            assert end - start <= most
+            assert end in pauses
+    assert pieces[-1][1] - pieces[-1][0] <= 10.0
+
+
+def test_a_text_is_followed_in_shorter_pieces_unless_the_whole_is_one(line: Line) -> None:
+    gap = np.zeros(line.sound.rate // 2, np.float32)
+    long = Sound(np.concatenate([line.sound.samples, gap] * 6), line.sound.rate)
+    usual, longest = (_listen(recording(long), s).pieces for s in (_USUAL_S, _LONGEST_S))
+    assert float(long.duration_s) > _LONGEST_S
+    assert len(longest) < len(usual)
+    assert max(b - a for a, b in usual) <= _USUAL_S
+    one = long.cut(0.0, 19.0)
+    assert len(_listen(recording(one), _USUAL_S).pieces) == 1
 
 
 def heard(text: str, start: float = 0.0) -> list[Span]:
