@@ -32,7 +32,10 @@ PAUSE_S = 0.12
 """A gap between words from here on is a pause that the voice makes too."""
 _RATE = 24_000
 _DIFFERENT_WER = 0.5
-_SURE = 0.45  # mean confidence of phones that do belong to the sound
+# Mean confidence of phones that do belong to the sound. Of 90 sentences that were not said, clean
+# and in noise at 10 dB, none comes above .25; of 90 that were, none below .36 (clean, .73). A line
+# of which one half is said lies between (.31 to .62), and of it the recogniser decides.
+_SURE = 0.3
 _LONGEST_S = 25.0  # beyond, the aligner works piece by piece
 _FAR_ST = 14.0  # from the median: an octave error of the pitch tracker
 _SMOOTH = 5  # steps

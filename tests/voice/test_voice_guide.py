@@ -11,7 +11,7 @@ from align.text import speakable
 from media.audio import Sound
 from media.errors import AlignError, NoSpeechError, TextError
 from voice.delivery import measure_delivery
-from voice.guide import read_guide
+from voice.guide import _SURE, _timing, read_guide
 from voice.pitch import track_f0
 from voice.prosody import Prosody
 from voice.takes import say
@@ -68,9 +68,25 @@ def test_the_melody_is_the_actors_and_the_voice_is_not(actor, follower, stock_vo
     assert abs(np.log2(led / own)) < abs(np.log2(led / actors))
 
 
+OTHER = "Put the box back where it was, and close the door."
+
+
+def test_what_is_said_is_surer_than_the_limit_also_in_noise_and_another_line_is_not(actor) -> None:
+    sound, _ = actor
+    level = float(np.sqrt(np.mean(sound.samples**2) / 10))
+    noise = np.random.default_rng(4).normal(0, level, len(sound)).astype(np.float32)
+    for heard in (sound, Sound(sound.samples + noise, sound.rate)):
+        right, wrong = (
+            np.mean([p.confidence for p in _timing(heard, speakable(text)).phones])
+            for text in (LINE, OTHER)
+        )
+        assert wrong < _SURE - 0.05
+        assert right > _SURE + 0.05
+
+
 def test_another_sentence_is_refused_in_one_line(actor) -> None:
     with pytest.raises(AlignError, match="the guide says") as refused:
-        read_guide(actor[0], speakable("Put the box back where it was, and close the door."))
+        read_guide(actor[0], speakable(OTHER))
     assert "\n" not in str(refused.value)
 
 
