@@ -28,6 +28,15 @@ from align import visemes
 from lipsync._ear import HEARD_PER_S, Ear, Spoken
 from lipsync._kernel import KernelFit, fit_kernel
 from lipsync._network import NetworkFit, fit_networks
+from lipsync._rest import (
+    PARTING_S,
+    closed_below,
+    closures,
+    inner,
+    parting,
+    silence,
+    softened,
+)
 from lipsync._speech import STEPS_PER_S, Windows, cepstra, viseme_track, windows
 from lipsync.crop import LIP_FEATURES
 from media.errors import ArchiveError
@@ -66,11 +75,6 @@ IN_SYNC_S = 0.08
 ENOUGH_SPEECH_S = 6.0
 #: Speech from which listening with the recogniser's ear (and its networks) is worth its time.
 ENOUGH_TO_HEAR_S = 20.0
-#: Lips stay shut in a pause, but for the time they take to close after the last sound and
-#: to part before the next (people draw breath and take the first vowel's shape early; measured
-#: on two speakers: half the frames 0.25 s ahead of a phrase are open, few 0.4 s ahead).
-CLOSING_S, PARTING_S = 0.1, 0.24
-
 _MOST_FRAMES, _QUICK_FRAMES = 12000, 6000
 _CLOSELY: dict[str, Any] = {}
 _QUICK: dict[str, Any] = {"most_centres": 600, "strengths": (0.1,)}
@@ -104,41 +108,6 @@ class MotionExample:
     rate: FrameRate
 
 
-def closures(timing: Timing, rate: FrameRate, n: int) -> Flags:
-    """bool[n]: frames that p, b and m keep shut, at least one for each of them."""
-    return visemes.closures(timing, rate, n)
-
-
-def silence(timing: Timing, rate: FrameRate, n: int) -> Flags:
-    """bool[n]: frames in which nothing is said, so the lips rest shut.
-
-    Gaps too short to close and part in (`CLOSING_S`, `PARTING_S`) belong to the speech around
-    them; the timing's own end is no boundary, nothing is said after it.
-    """
-    middles = (np.arange(n) + 0.5) / float(rate)
-    quiet = np.zeros(n, np.bool_)
-    last = max(timing.duration_s, (n + 1) / float(rate))
-    for gap in replace(timing, duration_s=last).silences():
-        start = gap.start_s + (CLOSING_S if gap.start_s > 0 else 0)
-        stop = gap.end_s - (PARTING_S if gap.end_s < last else 0)
-        quiet |= (middles >= start) & (middles < stop)
-    return quiet
-
-
-def closed_below(opening: NDArray[np.floating], share: float = 0.12) -> float:
-    """The lip opening (`lip_shape` units) up to which this person's lips count as shut.
-
-    Mesh points of shut lips do not meet exactly, so this is a `share` of the person's range
-    (3rd to 95th percentile) above the narrowest openings. The default is strict, for choosing
-    pictures; a tracker's reading of finished footage needs about 0.2.
-    """
-    seen = np.asarray(opening)[np.isfinite(opening)]
-    if not len(seen):
-        return 0.03
-    low, high = np.percentile(seen, (3, 95))
-    return float(np.clip(low + share * (high - low), 0.015, low + 0.25 * share))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Person:
     """How this person's lips are when shut, at rest, and how far they go."""
@@ -150,6 +119,7 @@ class _Person:
     high: Doubles
     follow: Doubles
     quantiles: Doubles
+    parting_s: float = PARTING_S
 
     @classmethod
     def measure(cls, shapes: Doubles) -> _Person:
@@ -164,6 +134,23 @@ class _Person:
         follow = np.linalg.solve(known_square, known.T @ shapes).astype(np.float64)
         quantiles = np.percentile(shapes, np.linspace(0.5, 99.5, 100), axis=0)
         return cls(below, np.median(tight, axis=0), low, middle, high, follow, quantiles)
+
+    def tight(self, timing: Timing, rate: FrameRate, n: int) -> Flags:
+        """bool[n]: frames on which the timing keeps these lips shut."""
+        return closures(timing, rate, n) | silence(timing, rate, n, self.parting_s)
+
+    def shut_softly(self, shapes: Doubles, timing: Timing, rate: FrameRate) -> Doubles:
+        """`shapes` within what these lips can do, shut where the timing says so.
+
+        They come together and part softly: at the borders of silence they are only so near that
+        they count as shut.
+        """
+        n = len(shapes)
+        sound, rest = closures(timing, rate, n), silence(timing, rate, n, self.parting_s)
+        shapes = softened(self.possible(shapes, sound | rest), rate)
+        shapes = self.possible(shapes, sound | inner(rest, rate))
+        shapes[rest, OPENING] = np.minimum(shapes[rest, OPENING], self.closed_below)
+        return shapes
 
     def possible(self, shapes: Doubles, tight: Flags) -> Doubles:
         """`shapes` within what this person's lips can do, and shut where `tight`."""
@@ -198,6 +185,12 @@ class MotionModel:
         """Lip opening up to which the lips count as shut."""
         return self.person.closed_below
 
+    def tight(self, timing: Timing, rate: FrameRate, n: int) -> Flags:
+        """bool[n]: frames on which the timing keeps this person's lips shut: `closures`, and
+        `silence` for as long as they rest.
+        """
+        return self.person.tight(timing, rate, n)
+
     @classmethod
     def fit(
         cls,
@@ -223,7 +216,9 @@ class MotionModel:
                 "face is near enough and turned to the camera"
             )
         with _one_thread():
-            return cls._fit(_Person.measure(seen), examples, seed=seed, quick=quick, hear=hear)
+            person = _Person.measure(seen)
+            person = replace(person, parting_s=parting(examples, person.closed_below))
+            return cls._fit(person, examples, seed=seed, quick=quick, hear=hear)
 
     @classmethod
     def _fit(
@@ -236,7 +231,7 @@ class MotionModel:
         hear: bool,
     ) -> MotionModel:
         speaking = [e for e in examples if _speaks(e)]
-        heard = [_Heard.of(e) for e in speaking]
+        heard = [_Heard.of(e, person.parting_s) for e in speaking]
         speech = sum(h.speech_s for h in heard)
         if speech < ENOUGH_SPEECH_S:
             ones = np.ones(len(LIP_FEATURES))
@@ -297,7 +292,7 @@ class MotionModel:
         anchor = self.person.middle.copy()
         anchor[OPENING] = self.person.shut[OPENING]
         shapes = anchor + articulation * (shapes - anchor)
-        return self._shut(shapes, timing, rate).astype(np.float32)
+        return self.person.shut_softly(shapes, timing, rate).astype(np.float32)
 
     def _raw(
         self, kernel: KernelFit, timing: Timing, sound: Sound, rate: FrameRate, n: int
@@ -326,11 +321,6 @@ class MotionModel:
         shapes = known @ person.follow
         shapes[:, OPENING], shapes[:, WIDTH] = opening, width
         return np.asarray(shapes)
-
-    def _shut(self, shapes: Doubles, timing: Timing, rate: FrameRate) -> Doubles:
-        """Bring the lips together where the timing says so, and keep shapes possible."""
-        tight = closures(timing, rate, len(shapes)) | silence(timing, rate, len(shapes))
-        return self.person.possible(shapes, tight)
 
 
 def picture_lead(examples: Sequence[MotionExample]) -> float:
@@ -441,13 +431,13 @@ class _Heard:
     heard: Floats | None = None  # by the recogniser, 50 Hz
 
     @classmethod
-    def of(cls, example: MotionExample) -> _Heard:
+    def of(cls, example: MotionExample, parting_s: float = PARTING_S) -> _Heard:
         timing, sound, rate = example.timing, example.sound, example.rate
         assert timing is not None
         assert sound is not None
         n = min(len(example.shapes), rate.frames_in(sound.duration_s) + 1)
         said, sounds = _tracks(timing, sound, n / float(rate))
-        tight = closures(timing, rate, n) | silence(timing, rate, n)
+        tight = closures(timing, rate, n) | silence(timing, rate, n, parting_s)
         speech = _seen_speech_s(timing, example.shapes[:n], float(rate))
         return cls(said, sounds, example.shapes[:n], float(rate), tight, speech)
 

@@ -33,7 +33,6 @@ from lipsync.engines._plan import Learnt, Weights, bank_of, changes, parts, want
 from lipsync.engines._select import PathFinder, Wanted
 from lipsync.faces import usable_frames
 from lipsync.fitness import MIN_SCALE, YAW_LIMIT
-from lipsync.motion import closures, silence
 from lipsync.pose import FACE_HEIGHT_MM, Pose, fit_pose
 from lipsync.shots import CUT_CHANGE, ContentChange, NoseWatch, smooth_landmarks
 from lipsync.track import LANDMARKS
@@ -442,7 +441,7 @@ class _Line:
         )
         timing = Timing((), tuple(phones), stop - start)
         count = int(frames[-1]) + 1 - origin
-        tight = closures(timing, self._rate, count) | silence(timing, self._rate, count)
+        tight = self._model.tight(timing, self._rate, count)
         shapes = np.tile(self._rest, (len(frames), 1))
         for piece in self._pieces:
             at = frames - piece.first

@@ -24,8 +24,6 @@ from lipsync.motion import (
     WIDTH,
     MotionExample,
     MotionModel,
-    closures,
-    silence,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +41,9 @@ Part = tuple[int, float]
 
 # Weights of the selection. Shape: per LIP_FEATURES, in units of the person's own spread.
 _SHAPE_WEIGHT = np.array([1.6, 0.5, 0.3, 0.9, 0.4, 0.1, 0.4], np.float32)
+# A mouth filmed all but shut shows no gap however far it is bent open: near closure the opening
+# counts a second time, as a share of so many times what counts as shut.
+_PARTED_WEIGHT, _PARTED = 6.0, 3.0
 _CONTEXT_WEIGHT = 0.5
 _CONTEXT_ALONE = 1.0
 _CONTEXT_S = np.array([-0.24, -0.12, -0.04, 0.0, 0.04, 0.12, 0.24])
@@ -54,7 +55,7 @@ _BLUR_WEIGHT = 1.0
 # The warp may change what a mouth was filmed doing by this much (eye distances).
 _OPEN_MORE, _OPEN_LESS, _WIDER, _JAW_SHIFT = 0.05, 0.12, 0.06, 0.06
 # Seconds over which a join is spread, and the spread of the smoothing of the warp.
-_JOIN_S, _SMOOTH_S = 0.12, 0.04
+_JOIN_S, _SMOOTH_S = 0.12, 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,22 +82,26 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """How much each feature counts: `spread` float32[7] of the person's lips, `context`."""
+    """How much each feature counts: `spread` float32[7] of the person's lips, `context`; up to
+    which opening their lips count as shut.
+    """
 
     spread: Floats
     context: float
+    shut_below: float
 
     @classmethod
     def of(cls, learnt: Learnt) -> Weights:
         """For a person with or without learnt speech."""
         spread = np.maximum(learnt.mouths.shape.std(0), 1e-3)
-        return cls(spread, _CONTEXT_WEIGHT if learnt.model.kernel is not None else _CONTEXT_ALONE)
+        context = _CONTEXT_WEIGHT if learnt.model.kernel is not None else _CONTEXT_ALONE
+        return cls(spread, context, learnt.model.closed_below)
 
 
 def plan(job: RenderJob, learnt: Learnt, shapes: Floats) -> Plan:
     """Choose a path for every unbroken stretch of usable frames, and how to bend it."""
     n, rate = len(job.target), job.target.rate
-    tight = closures(job.timing, rate, n) | silence(job.timing, rate, n)
+    tight = learnt.model.tight(job.timing, rate, n)
     weights = Weights.of(learnt)
     rates = np.array([float(s.track.rate) for s in job.sources], np.float32)
     bank = bank_of(learnt, weights, rates, float(rate))
@@ -128,7 +133,7 @@ def wanted(
     `shapes` float32[k, 7] and `pose` float32[k, 3] belong to these frames.
     """
     said = np.sqrt(weights.context) * _context(timing, rate, frames)
-    return _features(said, shapes / weights.spread, pose)
+    return _features(said, shapes, pose, weights)
 
 
 def bank_of(learnt: Learnt, weights: Weights, rates: Floats, rate: float) -> Bank:
@@ -144,7 +149,7 @@ def bank_of(learnt: Learnt, weights: Weights, rates: Floats, rate: float) -> Ban
     # Silent footage says nothing: as if it said the average.
     if known.any():
         said[~known] = said[known].mean(0)
-    target = _features(np.sqrt(context) * said, mouths.shape / spread, mouths.pose)
+    target = _features(np.sqrt(context) * said, mouths.shape, mouths.pose, weights)
     blur = np.maximum(np.median(mouths.sharp) - mouths.sharp, 0)
     look = [
         np.sqrt(_LOOK_WEIGHT) * mouths.look,
@@ -163,10 +168,12 @@ def bank_of(learnt: Learnt, weights: Weights, rates: Floats, rate: float) -> Ban
     )
 
 
-def _features(said: Floats, shapes: Floats, pose: Floats) -> Floats:
+def _features(said: Floats, shapes: Floats, pose: Floats, weights: Weights) -> Floats:
     """The weighted vectors whose squared distance is the cost of a mouth for a moment."""
     pose = np.nan_to_num(pose)
-    parts = (said, np.sqrt(_SHAPE_WEIGHT) * shapes, pose / _POSE_DEG)
+    shaped = np.sqrt(_SHAPE_WEIGHT) * shapes / weights.spread
+    parted = np.clip(shapes[:, OPENING, None] / (_PARTED * weights.shut_below), 0, 1)
+    parts = (said, shaped, np.sqrt(_PARTED_WEIGHT) * parted, pose / _POSE_DEG)
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 

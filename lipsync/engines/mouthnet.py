@@ -25,7 +25,6 @@ from lipsync.engines._mouthnet_input import ReferenceArtist, phoneme_context, sa
 from lipsync.engines._plan import Weights, bank_of, wanted
 from lipsync.engines._select import Bank, PathFinder, Wanted
 from lipsync.engines.mouthbank import MouthBankRenderer, first_face
-from lipsync.motion import closures, silence
 from media.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class MouthNetRenderer(MouthBankRenderer):
         n, rate = len(job.target), job.target.rate
         context = phoneme_context(job.timing, rate, np.arange(n))
         self._wanted = np.concatenate([np.nan_to_num(shapes), context], axis=1)
-        self._tight = closures(job.timing, rate, n) | silence(job.timing, rate, n)
+        self._tight = learnt.model.tight(job.timing, rate, n)
 
     def render(self, indices: Sequence[int], crops: Pixels, landmarks: Floats) -> list[MouthPatch]:
         """Mouths for target frames `indices`; see `MouthRenderer`."""
@@ -216,7 +215,7 @@ def alternatives(job: RenderJob, learnt: Learnt, path: Ints, shapes: Floats, cou
     rates = np.array([float(s.track.rate) for s in job.sources], np.float32)
     bank = bank_of(learnt, weights, rates, float(rate))
     aims = wanted(weights, job.timing, rate, np.arange(len(path)), shapes, job.target.pose)
-    tight = closures(job.timing, rate, len(path)) | silence(job.timing, rate, len(path))
+    tight = learnt.model.tight(job.timing, rate, len(path))
 
     def search(finder: PathFinder) -> Ints:
         found = np.full(len(path), -1, np.intp)

@@ -255,7 +255,7 @@ def test_networks_have_their_share_in_what_is_predicted(
     said = 0.3 + 2.0 * 0.5 * (units @ heads)
     raw = alone._raw(kernel, timing, line.sound, R25, 100)
     wanted = kernel.mean + 1.3 * (0.5 * raw + 0.5 * said - kernel.mean)
-    np.testing.assert_allclose(shapes, model._shut(wanted, timing, R25), atol=1e-5)
+    np.testing.assert_allclose(shapes, model.person.shut_softly(wanted, timing, R25), atol=1e-5)
     assert np.abs(shapes - alone.predict(timing, line.sound, R25, 100)).max() > 0.05
 
 

@@ -12,11 +12,10 @@ from lipsync_talk import example, lips, talk, voice
 from align.timing import Span, Timing
 from align.visemes import VISEMES, viseme_of
 from lipsync._kernel import fit_kernel
+from lipsync._rest import CLOSING_S, PARTING_S
 from lipsync._speech import Windows, cepstra, viseme_track, windows
 from lipsync.motion import (
-    CLOSING_S,
     ENOUGH_SPEECH_S,
-    PARTING_S,
     MotionExample,
     MotionModel,
     closed_below,
