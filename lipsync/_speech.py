@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.visemes import VISEMES, viseme_of
-from media.far import empty_far, let_go
+from media.far import empty_far, let_go, pieces
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -43,7 +43,8 @@ def viseme_track(timing: Timing, steps: int) -> Doubles:
     for phone in timing.phones:
         first, last = (max(0, round(t * STEPS_PER_S)) for t in (phone.start_s, phone.end_s))
         on[first : max(last, first + 1)] = _INDEX[viseme_of(phone.label)]
-    return _smooth(np.eye(len(VISEMES))[on])
+    alone = np.eye(len(VISEMES))
+    return _smooth(lambda rows: alone[on[rows]], steps)
 
 
 def cepstra(sound: Sound, timing: Timing, steps: int) -> Doubles:
@@ -58,26 +59,24 @@ def cepstra(sound: Sound, timing: Timing, steps: int) -> Doubles:
     from media.audio import resample
 
     samples = resample(sound, _RATE).samples if sound.rate != _RATE else sound.samples
-    pieces = [slice(i, min(i + _PIECE, steps)) for i in range(0, steps, _PIECE)]
     spoken, power = _spoken(timing, steps), np.empty(steps)
     mel = empty_far((steps, _BANDS), np.float64)
-    for piece in pieces:
+    for piece in pieces(mel, _PIECE):
         mel[piece] = _mel(samples, piece.start, piece.stop)
         power[piece] = mel[piece].sum(1)
-        let_go(mel)
         let_go(samples)
     loud = np.percentile(power[spoken], 95) / _BANDS
     least = max(loud, 1e-12) * 10 ** (-_RANGE_DB / 10)
-    coefficients = np.empty((steps, CEPSTRA))
-    for piece in pieces:
+    coefficients = empty_far((steps, CEPSTRA), np.float64)
+    for piece in pieces(mel, _PIECE):
         decibels = 10 * np.log10(np.maximum(mel[piece], least))
         coefficients[piece] = dct(decibels, axis=1, norm="ortho")[:, :CEPSTRA]
-        let_go(mel)
     middle = coefficients[spoken].mean(0)
     spread = np.maximum(coefficients[spoken].std(0), 1e-3)
     coefficients -= middle
     coefficients /= spread
-    return _smooth(np.clip(coefficients, -4, 4, out=coefficients))
+    coefficients = np.clip(coefficients, -4, 4, out=coefficients)
+    return _smooth(lambda rows: coefficients[rows], steps)
 
 
 def _mel(samples: NDArray[np.float32], first: int, last: int) -> Doubles:
@@ -110,11 +109,14 @@ class Windows:
         first = self._tracks[0]
         size = (len(at), at.shape[1] * first.shape[1])
         if len(self._tracks) == 1:
-            return np.asarray(first[at].reshape(size))
+            taken = first[at].reshape(size)
+            let_go(first)
+            return np.asarray(taken)
         cut = np.empty((*at.shape, first.shape[1]), first.dtype)
         for number in np.unique(owner):
             mine = owner == number
             cut[mine] = self._tracks[number][at[mine]]
+            let_go(self._tracks[number])
         return cut.reshape(size)
 
     @classmethod
@@ -155,13 +157,19 @@ def _spoken(timing: Timing, steps: int) -> NDArray[np.bool_]:
     return on if on.any() else ~on
 
 
-def _smooth(track: Doubles) -> Doubles:
-    """Mean over 5 steps, the ends repeated."""
-    padded = np.pad(track, ((2, 2), (0, 0)), mode="edge")
-    total = np.zeros_like(track)
-    for i in range(5):
-        total += padded[i : i + len(track)]
-    return total / 5
+def _smooth(track: Callable[[Ints], Doubles], steps: int) -> Doubles:
+    """Mean over 5 rows of all that `track` gives, the ends repeated; that of a long film is left in
+    a file (`media.far`).
+    """
+    smooth = empty_far((steps, track(np.zeros(0, np.int32)).shape[1]), np.float64)
+    for piece in pieces(smooth, _PIECE):
+        near = np.arange(piece.start - 2, piece.stop + 2, dtype=np.int32)
+        padded = track(np.clip(near, 0, steps - 1))
+        total = np.zeros_like(padded[4:])
+        for i in range(5):
+            total += padded[i : i + len(total)]
+        smooth[piece] = total / 5
+    return smooth
 
 
 @cache

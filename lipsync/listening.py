@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -27,7 +26,7 @@ from media.errors import (
     TextError,
     WildlineError,
 )
-from media.far import let_go, put_away
+from media.far import let_go
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -57,10 +56,7 @@ def _sound_of(path: Path) -> Sound:
     """The footage's sound; that of a long film is left in a file, to be read where it is wanted."""
     from media.audio import read_sound
 
-    sound = read_sound(path, _RATE)
-    away = replace(sound, samples=put_away(sound.samples))
-    let_go(away.samples)
-    return away
+    return read_sound(path, _RATE, away=True)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media.errors import MediaError, NoSoundError
-from media.far import pieces
+from media.far import FarRows, pieces
 from media.files import atomic_path
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ Samples = NDArray[np.float32]
 _GAP_S = Fraction(4, 100)
 _LONGEST_HOLE_S = 6 * 3600  # beyond it the time stamp is wrong, not the sound missing
 _BLOCK = 1 << 18
+_LONG = 1 << 20  # samples; fewer are kept in memory
 _MOST_SAMPLES = 1 << 29  # 2 GB; three hours at 48 kHz
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 3_000_000  # Hz
 _TOO_LONG = "the sound is too long to be held at once; cut it into parts"
@@ -97,21 +98,23 @@ class Sound:
         return replace(self, samples=np.pad(kept, (0, samples - len(kept))))
 
 
-def read_sound(path: Path, rate: int | None = None) -> Sound:
+def read_sound(path: Path, rate: int | None = None, *, away: bool = False) -> Sound:
     """Read a sound or video file, mixed down to mono, at `rate` Hz (None: as recorded).
 
     The channels are averaged. The sound of a video file begins at its first picture. With a
-    `rate` it is converted as it is read (as `resample` does), never held at its own.
+    `rate` it is converted as it is read (as `resample` does), never held at its own. With `away` a
+    long one is left in a temporary file (`media.far`).
 
     Raises `NoSoundError` for a video without sound, `MediaError` when the file is missing,
-    unreadable, not media, or holds samples that are not numbers.
+    unreadable, not media, or holds samples that are not numbers, and `OutputError` when there is no
+    room for temporary files.
     """
     from media._container import check_readable
 
     path = Path(path)
     check_readable(path)
     try:
-        return _read_sndfile(path, rate) or _read_container(path, rate)
+        return _read_sndfile(path, rate, away) or _read_container(path, rate, away)
     except MediaError as error:
         if str(path) in str(error):
             raise
@@ -224,7 +227,7 @@ def _resample_piece(samples: Samples, old: int, new: int) -> Samples:
     return done
 
 
-def _read_sndfile(path: Path, wanted: int | None) -> Sound | None:
+def _read_sndfile(path: Path, wanted: int | None, away: bool) -> Sound | None:
     """Through libsndfile; None when it does not know the format."""
     import soundfile
 
@@ -238,11 +241,12 @@ def _read_sndfile(path: Path, wanted: int | None) -> Sound | None:
                 block.mean(axis=1, dtype=np.float32)
                 for block in stream.blocks(_BLOCK, dtype="float32", always_2d=True)
             )
-            blocks = _held(_converted(mono, rate, wanted))
+            samples = _whole(_converted(mono, rate, wanted), away)
     except soundfile.LibsndfileError:
         return None
     start = _bext_time_reference(path)
-    return Sound(_joined(blocks), wanted or rate, _rescale(start, rate, wanted or rate))
+    samples = np.zeros(0, np.float32) if samples is None else samples
+    return Sound(samples, wanted or rate, _rescale(start, rate, wanted or rate))
 
 
 def check_rate(rate: int, path: Path) -> None:
@@ -253,16 +257,29 @@ def check_rate(rate: int, path: Path) -> None:
         )
 
 
-def _held(pieces: Iterable[Samples]) -> list[Samples]:
-    """All pieces, unless they are more than fits: then a `MediaError`."""
+def _whole(parts: Iterable[Samples], away: bool) -> Samples | None:
+    """All parts as one array, None without any; a `MediaError` when they are more than fits.
+
+    `away` leaves a long one in a file.
+    """
     held: list[Samples] = []
+    kept: FarRows | None = None
     count = 0
-    for piece in pieces:
-        count += len(piece)
+    for part in parts:
+        count += len(part)
         if count > _MOST_SAMPLES:
             raise MediaError(_TOO_LONG)
-        held.append(piece)
-    return held
+        if kept is None and away and count > _LONG:
+            kept = FarRows((), np.float32)
+            while held:
+                kept.extend(held.pop(0))
+        if kept is None:
+            held.append(part)
+        else:
+            kept.extend(part)
+    if kept is not None:
+        return kept.array()
+    return _joined(held) if held else None
 
 
 def _joined(blocks: list[Samples]) -> Samples:
@@ -293,7 +310,7 @@ def _bext_time_reference(path: Path) -> int:
     return 0
 
 
-def _read_container(path: Path, wanted: int | None) -> Sound:
+def _read_container(path: Path, wanted: int | None, away: bool) -> Sound:
     """Through FFmpeg, on the picture's clock where there is a picture."""
     from media._container import open_input, picture_start, sound_rate
 
@@ -302,14 +319,14 @@ def _read_container(path: Path, wanted: int | None) -> Sound:
         if not container.streams.audio:
             raise NoSoundError(f"'{path}' has no sound; give footage with a sound track")
         rate = sound_rate(container)
-        blocks = []
+        samples = None
         if rate > 0:
             check_rate(rate, path)
             mono = _on_clock(_decoded(container), rate, start)
-            blocks = _held(_converted(mono, rate, wanted))
-    if not blocks:
+            samples = _whole(_converted(mono, rate, wanted), away)
+    if samples is None:
         raise MediaError(f"no sound in '{path}' can be decoded; copy it again from its source")
-    return Sound(_joined(blocks), wanted or rate)
+    return Sound(samples, wanted or rate)
 
 
 def _decoded(container: InputContainer) -> Iterator[tuple[Fraction | None, Samples]]:

@@ -64,6 +64,11 @@ class FarRows:
         self._write(self._count, row)
         self._count += 1
 
+    def extend(self, rows: NDArray[Any]) -> None:
+        """More rows at the end."""
+        self._write_at(self._count, rows)
+        self._count += len(rows)
+
     def replace_last(self, back: int, row: NDArray[Any]) -> None:
         """Another row in the place of the last but `back` - 1."""
         self._write(self._count - back, row)
@@ -71,9 +76,12 @@ class FarRows:
     def _write(self, index: int, row: NDArray[Any]) -> None:
         if row.shape != self._shape:
             raise ValueError(f"a row of shape {row.shape} among rows of {self._shape}")
+        self._write_at(index, row)
+
+    def _write_at(self, index: int, rows: NDArray[Any]) -> None:
         try:
             self._file.seek(index * self._size)
-            self._file.write(np.ascontiguousarray(row, self._type).data)
+            self._file.write(np.ascontiguousarray(rows, self._type).data)
         except OSError as error:
             raise _temporary_error(error) from error
 

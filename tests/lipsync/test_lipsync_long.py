@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from align.timing import Span, Timing
 from lipsync._kernel import fit_kernel
-from lipsync._speech import windows
+from lipsync._speech import cepstra, viseme_track, windows
 from lipsync.listening import _sound_of
 from lipsync.shots import smooth_landmarks
 from lipsync.track import Absence, FaceTrack
@@ -135,3 +136,19 @@ def test_the_sound_of_a_long_film_lies_in_a_file(tmp_path: Path) -> None:
         base = base.base  # type: ignore[assignment]
     assert base is not None
     np.testing.assert_array_equal(sound.samples, samples)
+
+
+def test_a_long_line_has_the_tracks_of_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    sound = Sound(rng.uniform(-0.5, 0.5, 16000 * 50).astype(np.float32), 16000)
+    labels = ("AA", "M", "S", "UW")
+    phones = tuple(Span(labels[i % 4], 0.3 * i, 0.3 * i + 0.25) for i in range(150))
+    timing = Timing((), phones, 50.0)
+    steps = 5000  # more than are worked on at once
+    near = viseme_track(timing, steps), cepstra(sound, timing, steps)
+    on = np.array([viseme_track(timing, steps)[i] for i in (0, 4094, 4096, steps - 1)])
+    np.testing.assert_allclose(on.sum(1), 1)
+    monkeypatch.setattr("media.far._NEAR", 0)
+    far = viseme_track(timing, steps), cepstra(sound, timing, steps)
+    np.testing.assert_array_equal(near[0], far[0])
+    np.testing.assert_array_equal(near[1], far[1])
