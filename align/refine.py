@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BEFORE_S",
+    "CLOSURE_S",
     "HOP_S",
+    "STOPS",
     "loudness",
     "novelty",
     "phrase_end",
@@ -35,9 +37,10 @@ _WINDOW_S = 0.012
 _BANDS = 18
 _SIDE_S = 0.015
 _LEAST_PHONE_S = 0.02
-_STOPS = frozenset("PTKBDG") | {"CH", "JH"}
-# The silent closure of a stop that opens a phrase: the mouth is there before the burst.
-_CLOSURE_S = 0.05
+STOPS = frozenset("PTKBDG") | {"CH", "JH"}
+"""Sounds that begin with a closure."""
+CLOSURE_S = 0.05
+"""The silent closure of a stop that opens a phrase: the mouth is there before the burst."""
 BEFORE_S = 0.06
 """So much farther back than it is told to, `phrase_start` looks."""
 _QUIET_S = 0.04
@@ -121,7 +124,7 @@ def phrase_start(loud: NDArray[np.bool_], start: float, end: float, phone: str) 
     breaks = np.flatnonzero(np.diff(inside) * HOP_S >= _QUIET_S)
     first = inside[breaks[-1] + 1] if len(breaks) else inside[0]
     heard = float((low + first) * HOP_S)
-    return min(heard, max(start, heard - _CLOSURE_S)) if phone in _STOPS else heard
+    return min(heard, max(start, heard - CLOSURE_S)) if phone in STOPS else heard
 
 
 def phrase_end(loud: NDArray[np.bool_], start: float, end: float) -> float:

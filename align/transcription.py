@@ -44,7 +44,7 @@ _LONGEST_S = 20.0
 # With a text most pieces are cut shorter: PocketSphinx keeps all the sounds of a piece in play, so
 # that the seconds of long ones take it half as much again, and less is written down where the text
 # is wrong. To write a piece down costs the same however short it is: without a text they are long.
-_USUAL_S = 7.0
+_USUAL_S = 10.0
 _MARGIN_S = 0.25
 # Nobody speaks faster; above this the text is not what is said.
 _FASTEST_PHONES_PER_S = 25.0

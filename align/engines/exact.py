@@ -10,8 +10,10 @@ the start of friction and of voicing):
 * A space between words is sound, not silence: its first 15 ms end the word before, the
   rest begins the next one (-15 to -45 dB where pauses are below -70 dB).
 * The last phone before a pause is given much of the pause.
+* At one space in twenty the voice pauses without punctuation, for 0.1 to 0.6 s. The durations
+  give that to the phones around it.
 
-With the sound at hand the last one is mended by its level, and boundaries move from the
+With the sound at hand the last two are mended by its level, and boundaries move from the
 25 ms grid to the nearest change of the spectrum.
 """
 
@@ -27,6 +29,8 @@ from align.timing import Span, Timing
 from media.errors import AlignError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from align.text import Script
     from media.audio import Sound
 
@@ -39,6 +43,9 @@ LEAD_S = 0.050
 _SPACE_TO_LEFT_S = 0.015
 _PAUSE_FRAMES = 2.0
 _LEAST_PHONE_S = 0.01
+# Between two words so much quiet is a pause. Of 850 junctures in 35 voices the closures of stops
+# last 117 ms at most; where three aligners hear a pause, it is longer in two cases of three.
+_QUIET_S = 0.12
 
 
 def timing_from_durations(
@@ -107,6 +114,7 @@ def _sharpened(script: Script, phrases: list[_Phrase], sound: Sound) -> list[_Ph
     levels = loudness(sound)
     loud = levels > speech_level(levels)
     labels = [without_stress(c.phone) for c in script.phone_chars()]
+    phrases = [part for phrase in phrases for part in _parted(script, phrase, loud)]
     found: list[_Phrase] = []
     for number, (first, edges) in enumerate(phrases):
         floor = found[-1][1][-1] if found else 0.0
@@ -118,6 +126,39 @@ def _sharpened(script: Script, phrases: list[_Phrase], sound: Sound) -> list[_Ph
         inner = refine_edges(sound, edges, spread_s=0.012, reach_s=0.025)[1:-1]
         found.append((first, [max(start, floor), *inner, end]))
     return found
+
+
+def _parted(script: Script, phrase: _Phrase, loud: NDArray[np.bool_]) -> list[_Phrase]:
+    """`phrase` divided between words where the sound pauses; `loud` or not every `HOP_S`."""
+    from align.refine import CLOSURE_S, HOP_S, STOPS
+
+    first, edges = phrase
+    chars = script.phone_chars()[first : first + len(edges) - 1]
+    parts: list[_Phrase] = [(first, [edges[0]])]
+    end = 0
+    for i, edge in enumerate(edges[1:], 1):
+        if i < len(chars) and chars[i].word != chars[i - 1].word:
+            low, high = (round(e / HOP_S) for e in (edges[i - 1], edges[i + 1]))
+            low = max(low, end)  # a word of one phone: no pause counts twice
+            begin, until = (low + k for k in _longest_quiet(loud[low:high]))
+            if (until - begin) * HOP_S >= _QUIET_S:
+                end = until
+                closure = CLOSURE_S if without_stress(chars[i].phone) in STOPS else 0.0
+                parts[-1][1].append(begin * HOP_S)
+                parts.append((first + i, [end * HOP_S - closure]))
+                continue
+        parts[-1][1].append(edge)
+    return parts
+
+
+def _longest_quiet(loud: NDArray[np.bool_]) -> tuple[int, int]:
+    """First and last (exclusive) of the longest run of frames that are not loud."""
+    at = np.flatnonzero(np.diff(np.concatenate([[True], loud, [True]])))
+    if not len(at):
+        return 0, 0
+    begins, ends = at[::2], at[1::2]
+    best = int(np.argmax(ends - begins))
+    return int(begins[best]), int(ends[best])
 
 
 def _spans(script: Script, phrases: list[_Phrase], total: float) -> list[tuple[int, Span]]:

@@ -60,6 +60,55 @@ def test_exact_pauses_are_silent_and_words_are_not(line: Line) -> None:
         assert level_db(line.sound, word.start_s, word.end_s) > -40
 
 
+def paused_at_a_space(text: str, quiet_s: float) -> tuple[Timing, Timing, float]:
+    """A tone that stops for `quiet_s` at the first space of `text`, timed by durations that
+    give the pause to a long space: with the sound, without it, and when the tone stops.
+    """
+    script = speakable(text)
+    space = script.kokoro.index(" ")
+    frames = [8] + [4] * len(script.kokoro) + [8]
+    frames[space + 1] = round(quiet_s / 0.025)
+    stops = (8 + 4 * space) * 0.025 - LEAD_S
+    at = np.arange(round(sum(frames) * 0.025 * 16_000)) / 16_000
+    quiet = (at >= stops) & (at < stops + quiet_s)
+    quiet |= (at < 8 * 0.025 - LEAD_S) | (at >= at[-1] - 8 * 0.025 - LEAD_S)
+    tone = np.where(quiet, 0.0, 0.3 * np.sin(2 * np.pi * 600 * at)).astype(np.float32)
+    sound = Sound(
+        tone + np.random.default_rng(0).normal(0, 1e-4, len(at)).astype(np.float32), 16_000
+    )
+    with_sound = timing_from_durations(script, frames, sound=sound)
+    return with_sound, timing_from_durations(script, frames), stops
+
+
+@pytest.mark.parametrize(("text", "closure"), [("tell me", 0.0), ("tell two", 0.05)])
+@pytest.mark.parametrize("quiet", [0.2, 0.5])
+def test_exact_hears_a_pause_that_nothing_writes(text: str, closure: float, quiet: float) -> None:
+    found, blind, stops = paused_at_a_space(text, quiet)
+    assert blind.words[0].end_s == blind.words[1].start_s
+    assert found.words[0].end_s == pytest.approx(stops, abs=0.012)
+    assert found.words[1].start_s == pytest.approx(stops + quiet - closure, abs=0.012)
+    assert [p.label for p in found.phones] == [p.label for p in blind.phones]
+
+
+def test_exact_takes_no_closure_for_a_pause() -> None:
+    found, _, _ = paused_at_a_space("tell two", 0.1)
+    assert found.words[0].end_s == found.words[1].start_s
+
+
+def test_a_word_of_one_phone_in_the_middle_of_quiet_stays_in_order() -> None:
+    """Both of its junctures see the same pause."""
+    script = speakable("see a man")
+    frames = [8] + [4] * len(script.kokoro) + [8]
+    frames[script.kokoro.index(" ") + 2] = 12
+    at = np.arange(round(sum(frames) * 0.025 * 16_000)) / 16_000
+    for start in np.arange(0.2, 1.0, 0.05):
+        tone = np.where((at > start) & (at < start + 0.25), 0.0, np.sin(3770 * at))
+        timing = timing_from_durations(script, frames, sound=Sound(0.3 * tone.astype("f4"), 16_000))
+        edges = [e for p in timing.phones for e in (p.start_s, p.end_s)]
+        assert edges == sorted(edges)
+        assert all(p.duration_s > 0 for p in timing.phones)
+
+
 def difference_ms(one: Timing, other: Timing) -> np.ndarray:
     pairs = zip(one.words, other.words, strict=True)
     return np.array([1000 * (b.start_s - a.start_s) for a, b in pairs])
