@@ -19,6 +19,7 @@ from align.text import speakable
 from media.errors import NoSpeechError
 from voice import _fit_gradient
 from voice._fit_gradient import Clock, Prepared
+from voice._side_by_side import side_by_side
 from voice.deliveries import SpokenGroup, distance
 from voice.delivery import Delivery, mean_delivery, measure_delivery
 from voice.engines import Synthesizer
@@ -46,15 +47,16 @@ def fit_deliveries(
     texts: Sequence[str],
     *,
     seed: int,
+    workers: int = 1,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Manner]:
     """Name -> manner, for the groups whose own prosody can be heard.
 
     `prepared` are the fitted clips, known by `target.number`; `voice` is otherwise
-    finished; `texts` are spoken to compare.
+    finished; `texts` are spoken to compare, `workers` at once.
     """
     manners: dict[str, Manner] = {}
-    plain = _spoken(voice, texts, synthesizer) if groups else None
+    plain = _spoken(voice, texts, synthesizer, workers) if groups else None
     for k, group in enumerate(groups):
         items = [item for item in prepared if item.target.number in group.clips]
         if plain is None or not items:
@@ -70,7 +72,7 @@ def fit_deliveries(
             peak_rate=_PEAK_RATE,
         )
         changed = np.concatenate([voice.style[:-PROSODY_SIZE], half])
-        own = _spoken(replace(voice, style=changed), texts, synthesizer)
+        own = _spoken(replace(voice, style=changed), texts, synthesizer, workers)
         if own is not None and _serves(group, own, plain):
             measures = group.delivery.as_dict()
             manners[group.name] = Manner(half, group.speech_s, len(group.clips), measures)
@@ -80,16 +82,20 @@ def fit_deliveries(
 _Spoken = tuple[Delivery, float]
 
 
-def _spoken(voice: Voice, texts: Sequence[str], synthesizer: Synthesizer) -> _Spoken | None:
+def _spoken(
+    voice: Voice, texts: Sequence[str], synthesizer: Synthesizer, workers: int
+) -> _Spoken | None:
     """(mean delivery, mean word error) of the texts; None where one of them is not heard."""
-    deliveries, errors = [], []
-    for text in texts:
+
+    def heard(text: str) -> tuple[Delivery, float]:
         sound = synthesizer.speak(speakable(text), voice).sound
-        try:
-            deliveries.append(measure_delivery(sound))
-        except NoSpeechError:
-            return None
-        errors.append(intelligibility(sound, text).wer)
+        return measure_delivery(sound), intelligibility(sound, text).wer
+
+    try:
+        rows = side_by_side(heard, texts, workers)
+    except NoSpeechError:
+        return None
+    deliveries, errors = zip(*rows, strict=True)
     return mean_delivery(deliveries), float(np.mean(errors))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from align.text import speakable
 from media.audio import Sound
 from media.errors import NoSpeechError
 from voice._band import ENCODERS_HEAR_HZ, band_limited
+from voice._side_by_side import side_by_side
 from voice.archive import CLIP_RATE, Clip
 from voice.engines import Synthesizer
 from voice.pitch import bandwidth_hz, lowest_hz, median_f0, track_f0
@@ -20,6 +22,7 @@ from voice.similarity import centroid, cosine, ge2e, judge
 from voice.voice import Voice
 
 __all__ = [
+    "Listener",
     "Measured",
     "Person",
     "ceiling",
@@ -30,6 +33,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float32]
+
+_Row = tuple[float, float, float, float]
 
 _HELD_OUT = 0.15  # share of the recordings
 _MOST_HELD_OUT = 6
@@ -142,29 +147,60 @@ def measure(
     voice: Voice, texts: Sequence[str], person: Person, synthesizer: Synthesizer
 ) -> Measured:
     """How `voice` does on `texts` beside `person`; a silent line counts as nobody."""
-    rows = []
-    for text in texts:
-        sound = synthesizer.speak(speakable(text), voice).sound
-        heard = person.heard(sound)
+    return Listener(person, synthesizer).measure(voice, texts)
+
+
+class Listener:
+    """Marks voices beside a person, `workers` sentences at once, and no sentence twice."""
+
+    def __init__(self, person: Person, synthesizer: Synthesizer, workers: int = 1) -> None:
+        self.person, self.synthesizer, self.workers = person, synthesizer, workers
+        self._rows: dict[tuple[bytes, str], _Row] = {}
+
+    def measure(self, voice: Voice, texts: Sequence[str]) -> Measured:
+        """As the function of that name."""
+        who = _numbers_of(voice)
+        new = [text for text in dict.fromkeys(texts) if (who, text) not in self._rows]
+        rows = side_by_side(lambda text: self._row(voice, text), new, self.workers)
+        self._rows.update(zip(((who, text) for text in new), rows, strict=True))
+        chosen = [self._rows[who, text] for text in texts]
+        return Measured(*(float(v) for v in np.mean(chosen, axis=0)))
+
+    def _row(self, voice: Voice, text: str) -> _Row:
+        sound = self.synthesizer.speak(speakable(text), voice).sound
+        heard = self.person.heard(sound)
         try:
-            near = cosine(judge().embed(heard), person.judge)
-            trained = cosine(ge2e().embed(heard), person.ge2e)
+            near = cosine(judge().embed(heard), self.person.judge)
+            trained = cosine(ge2e().embed(heard), self.person.ge2e)
         except NoSpeechError:
             near = trained = 0.0
-        rows.append((near, trained, intelligibility(sound, text).wer, naturalness(sound)))
-    return Measured(*(float(v) for v in np.mean(rows, axis=0)))
+        return near, trained, intelligibility(sound, text).wer, naturalness(sound)
 
 
-def likeness(voice: Voice, texts: Sequence[str], person: Person, synthesizer: Synthesizer) -> float:
+def _numbers_of(voice: Voice) -> bytes:
+    digest = hashlib.sha256(voice.style.tobytes())
+    for name, extra in voice.layers.items():
+        digest.update(name.encode() + extra.tobytes())
+    return digest.digest()
+
+
+def likeness(
+    voice: Voice,
+    texts: Sequence[str],
+    person: Person,
+    synthesizer: Synthesizer,
+    workers: int = 1,
+) -> float:
     """The judge's mean cosine alone: `Measured.similarity` without listening to the words."""
-    marks = []
-    for text in texts:
+
+    def mark(text: str) -> float:
         heard = person.heard(synthesizer.speak(speakable(text), voice).sound)
         try:
-            marks.append(cosine(judge().embed(heard), person.judge))
+            return cosine(judge().embed(heard), person.judge)
         except NoSpeechError:
-            marks.append(0.0)
-    return float(np.mean(marks))
+            return 0.0
+
+    return float(np.mean(side_by_side(mark, texts, workers)))
 
 
 def ceiling(person: Person) -> float | None:

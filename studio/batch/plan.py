@@ -39,7 +39,7 @@ _SPEAK = (
     *MARK_WEIGHTS,
 )
 VERSION_OF: Mapping[str, int] = {
-    "voice": 3,
+    "voice": 4,
     "faces": 1,
     "takes": 4,
     "timing": 1,

@@ -69,6 +69,19 @@ def clip_of(seconds: float, source: str) -> Clip:
     return Clip(Path(source), Fraction(0), Fraction(n, CLIP_RATE), source, sound, 1.0, 40.0, 0.0)
 
 
+def test_the_card_names_all_that_takes_part() -> None:
+    from dataclasses import replace
+
+    from studio._jobs import FIT_WEIGHTS
+    from voice.fit import _weights_used
+
+    clean = clip_of(4, "a.wav")
+    noisy = replace(clean, noise=clean.sound.samples)
+    assert {w.name for w in _weights_used((clean, noisy), None)} == set(FIT_WEIGHTS)
+    assert "deepfilternet" not in {w.name for w in _weights_used((clean,), None)}
+    assert all(len(w.sha256) == 64 for w in _weights_used((noisy,), ()))
+
+
 def test_whole_recordings_are_held_out() -> None:
     clips = [clip_of(4, f"{k // 2}.wav") for k in range(40)]
     trained, held = divide(clips)
@@ -299,7 +312,12 @@ def test_a_small_fit_moves_towards_the_person(
     assert not (tmp_path / "voice" / ".unfinished").exists()
     assert again.scores.similarity == pytest.approx(scores.similarity, abs=1e-4)
     assert [s.file for s in again.sources] == [c.source.name for c in clips]
-    assert {w.name for w in again.weights} == {"kokoro-onnx", "ge2e", "voicefilter-embedder"}
+    from studio._jobs import FIT_WEIGHTS
+
+    assert set(FIT_WEIGHTS) - {w.name for w in again.weights} == {
+        "kokoro-voices-ja",  # it was told where to start
+        "deepfilternet",  # and nothing was noisy
+    }
     assert len(again.layers) == 48
     assert any(extra.any() for extra in again.layers.values())
     np.testing.assert_array_equal(again.embeddings["embedder"], voice.embeddings["embedder"])

@@ -97,6 +97,37 @@ def test_the_styled_snake_and_its_gradient_are_those_of_the_definition() -> None
     assert torch.autograd.gradcheck(lambda *a: styled_snake(*a, alpha), given)
 
 
+@pytest.mark.parametrize(("kind", "near"), [(torch.float32, 2e-5), (torch.bfloat16, 2e-2)])
+def test_the_snake_in_one_pass_is_the_same_on_any_number_of_threads(
+    kind: torch.dtype, near: float
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    x, gain, bias = (3 * drawn(2, 5, 401) + 1).to(kind), 1 + 0.3 * drawn(2, 5, 1), drawn(2, 5, 1)
+    alpha, grad = 0.5 + 8 * drawn(1, 5, 1).abs(), drawn(2, 5, 401).to(kind)
+
+    def found(threads: int, x: torch.Tensor, grad: torch.Tensor) -> list[torch.Tensor]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            given = [t.clone().requires_grad_(True) for t in (x, gain, bias)]
+            out = styled_snake(*given, alpha)
+            return [out.detach(), *torch.autograd.grad(out, given, grad.to(out.dtype))]
+        finally:
+            torch.set_num_threads(before)
+
+    one, three = found(1, x, grad), found(3, x, grad)
+    assert one[0].dtype == one[1].dtype == kind
+    for a, b in zip(one, three, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    gain, bias, alpha = gain.double(), bias.double(), alpha.double()
+    for ours, wanted in zip(one, found(1, x.double(), grad.double()), strict=True):
+        assert float((ours - wanted).abs().max()) <= near * float(wanted.abs().max())
+
+
 def test_a_telephone_lacks_the_fundamental(spoken: Sound, voice: Voice) -> None:
     from voice.pitch import median_f0, track_f0
 

@@ -19,6 +19,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class OnnxStages:
     _sound_path: Path
     _threads: int
     _own: dict[bytes, tuple[Any, object]] = field(default_factory=dict)
+    _opening: Lock = field(default_factory=Lock)
 
     @classmethod
     def load(cls, onnx_path: Path, threads: int) -> OnnxStages:
@@ -137,13 +139,14 @@ class OnnxStages:
             digest.update(name.encode())
             digest.update(extra.tobytes())
         key = digest.digest()
-        if key not in self._own:
-            values = _changed(self._sound_path, layers)
-            session = _session(self._sound_path, self._threads, values)
-            while len(self._own) >= _VOICES:
-                del self._own[next(iter(self._own))]
-            self._own[key] = session, values  # the session reads the values where they lie
-        return self._own[key][0]
+        with self._opening:  # several sentences are spoken at once
+            if key not in self._own:
+                values = _changed(self._sound_path, layers)
+                session = _session(self._sound_path, self._threads, values)
+                while len(self._own) >= _VOICES:
+                    del self._own[next(iter(self._own))]
+                self._own[key] = session, values  # the session reads the values where they lie
+            return self._own[key][0]
 
 
 def _changed(path: Path, layers: Mapping[str, Floats]) -> dict[str, Any]:

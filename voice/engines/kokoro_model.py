@@ -21,12 +21,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from voice.engines._snake import EPS, styled_snake
 from voice.engines.kokoro_weights import read_state
 
 __all__ = ["FRAME_SAMPLES", "SAMPLE_RATE", "Encoded", "KokoroModel", "expand", "load_model"]
@@ -38,7 +38,6 @@ MAX_IDS = 512  # positions of the text encoder, the two end marks included
 _TOKENS, _WIDTH, _STYLE = 178, 512, 128
 _FFT, _HOP = 20, 5
 _UPSAMPLE = 2 * 10 * 6  # decoder block, then two transposed convolutions
-_EPS = 1e-5
 _HARMONICS, _SINE_LEVEL, _VOICED_NOISE, _VOICED_HZ = 9, 0.1, 0.003, 10.0
 
 
@@ -382,7 +381,7 @@ class _StyledInstanceNorm(nn.Module):
         gain, bias = both[..., None].chunk(2, dim=1)
         if alpha is not None:
             return styled_snake(x, 1 + gain, bias, alpha)
-        return torch.addcmul(bias, 1 + gain, F.instance_norm(x, eps=_EPS))
+        return torch.addcmul(bias, 1 + gain, F.instance_norm(x, eps=EPS))
 
 
 class _StyledBlock(nn.Module):
@@ -471,38 +470,6 @@ class _SnakeBlock(nn.Module):
             y = self.convs1[i](self.adain1[i](x, style, self.alpha1[i]))
             x = x + self.convs2[i](self.adain2[i](y, style, self.alpha2[i]))
         return x
-
-
-def styled_snake(x: Tensor, gain: Tensor, bias: Tensor, alpha: Tensor) -> Tensor:
-    """Snake(`gain` * x + `bias`) of x [B, C, T] normalised over its time, alpha [1, C, 1].
-
-    Snake(u) = u + sin(alpha u)^2 / alpha. One step with its own gradient (none for `alpha`):
-    between the convolutions a fit waits for memory, and this passes through it half as often.
-    """
-    result: Tensor = _StyledSnake.apply(x, gain, bias, alpha)  # type: ignore[no-untyped-call]
-    return result
-
-
-class _StyledSnake(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, gain: Tensor, bias: Tensor, alpha: Tensor) -> Tensor:
-        x = x.to(gain.dtype)
-        x = x - x.mean(dim=2, keepdim=True)
-        scale = torch.rsqrt((x * x).mean(dim=2, keepdim=True) + _EPS)
-        gain = gain * scale
-        phase = (x * (alpha * gain)).add_(alpha * bias)
-        ctx.save_for_backward(x, phase, scale, gain)
-        sine = torch.sin(phase)
-        return torch.addcmul(phase, sine, sine).mul_(1 / alpha)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, phase, scale, gain = ctx.saved_tensors
-        grad = torch.addcmul(grad, grad, torch.sin(2 * phase))  # d snake / du = 1 + sin 2 alpha u
-        total = grad.sum(dim=2, keepdim=True)
-        along = scale * (grad * x).sum(dim=2, keepdim=True)
-        ahead = (grad - total / x.shape[2]).sub_(x * (along * scale / x.shape[2])).mul_(gain)
-        return ahead, along, total, None
 
 
 class _Generator(nn.Module):
