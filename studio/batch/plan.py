@@ -44,7 +44,7 @@ VERSION_OF: Mapping[str, int] = {
     "takes": 4,
     "timing": 1,
     "match": 2,
-    "shot": 4,
+    "shot": 5,
     "check": 1,
     "package": 1,
 }
