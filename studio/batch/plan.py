@@ -41,7 +41,7 @@ _SPEAK = (
 VERSION_OF: Mapping[str, int] = {
     "voice": 4,
     "faces": 1,
-    "takes": 4,
+    "takes": 5,
     "timing": 1,
     "match": 2,
     "shot": 5,
