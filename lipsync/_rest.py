@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLOSING_S",
     "EARLIEST_S",
-    "FEWEST_FRAMES",
+    "ENOUGH_REST_S",
     "PARTING_S",
     "closed_below",
     "closures",
@@ -48,8 +48,8 @@ CLOSING_S = 0.1
 PARTING_S = 0.24
 #: Nobody's are taken to part earlier than this.
 EARLIEST_S = 0.44
-#: Frames of rest before phrases that must have been seen.
-FEWEST_FRAMES = 100
+#: Seconds of rest before phrases that must have been seen.
+ENOUGH_REST_S = 10.0
 
 _STEP_S = 0.04
 # Frames this near the end of the phrase before say more about closing than about parting.
@@ -100,19 +100,21 @@ def parting(examples: Sequence[MotionExample], shut_below: float) -> float:
     Between `PARTING_S` and `EARLIEST_S`: the limit that tells fewest frames of the pauses before
     phrases wrongly. `shut_below` is the opening up to which lips count as shut.
     """
-    ahead, parted = _before_phrases(examples, shut_below)
-    if len(ahead) < FEWEST_FRAMES:
+    ahead, parted, rest_s = _before_phrases(examples, shut_below)
+    if rest_s < ENOUGH_REST_S:
         return PARTING_S
     limits = np.arange(PARTING_S, EARLIEST_S + 1e-6, _STEP_S)
     wrong = [np.sum(parted & (ahead >= s)) + np.sum(~parted & (ahead < s)) for s in limits]
     return float(limits[int(np.argmin(wrong))])
 
 
-def _before_phrases(examples: Sequence[MotionExample], shut_below: float) -> tuple[Doubles, Flags]:
+def _before_phrases(
+    examples: Sequence[MotionExample], shut_below: float
+) -> tuple[Doubles, Flags, float]:
     """Of every frame of the pauses in which lips are seen: seconds to the next phrase, whether
-    the lips are parted.
+    the lips are parted; how long that is in all, seconds.
     """
-    ahead, parted = [np.zeros(0)], [np.zeros(0, np.bool_)]
+    ahead, parted, rest_s = [np.zeros(0)], [np.zeros(0, np.bool_)], 0.0
     for example in examples:
         if example.timing is None or not example.timing.phones:
             continue
@@ -127,7 +129,8 @@ def _before_phrases(examples: Sequence[MotionExample], shut_below: float) -> tup
         near &= np.isfinite(opening)
         ahead.append(to_come[near])
         parted.append(opening[near] > shut_below)
-    return np.concatenate(ahead), np.concatenate(parted)
+        rest_s += int(near.sum()) / float(example.rate)
+    return np.concatenate(ahead), np.concatenate(parted), rest_s
 
 
 def softened(shapes: Doubles, rate: FrameRate) -> Doubles:
