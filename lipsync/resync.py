@@ -18,7 +18,7 @@ exactly as many frames out as in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from media.errors import (
     NoFaceError,
     OutputError,
 )
+from media.far import give_back
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -151,7 +152,7 @@ def resync(
     long = len(target) > _LONG_FRAMES
     if long:  # all words are known; only the recogniser's ear is wanted once more
         forget_models(recogniser=False)
-        _give_back()
+        give_back()
     wanted, unfit = _wanted(target, stretch)
     usable = wanted & (unfit == Unfit.FIT)
     spec = crop_spec_for(target)
@@ -160,7 +161,7 @@ def resync(
     renderer.prepare(job, progress)
     if long:
         forget_models()
-    _give_back()
+    give_back()
     written = Written(info, job, renderer, out, codec, quality, deliver, seen)
     write(written, cache, progress, held)
     report = _report(written, _passed(info, target, wanted, unfit))
@@ -185,15 +186,6 @@ def _report(written: Written, passed: tuple[PassedStretch, ...]) -> ResyncReport
         faces=track.faces,
         deliver=written.deliver,
     )
-
-
-def _give_back() -> None:
-    """Return freed memory to the system where the C library keeps it (glibc): what was needed
-    for a moment is not wanted in the next stage."""
-    import ctypes
-
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def crop_spec_for(track: FaceTrack) -> CropSpec:
@@ -295,7 +287,7 @@ def followed(
 
     with listening(footage, cache, progress) if listen else nullcontext():
         track = track_faces(footage, at=at, face=face, progress=progress, cache=cache)
-    _give_back()  # what was held of every frame apart
+    give_back()  # what was held of every frame apart
     return track
 
 

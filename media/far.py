@@ -18,6 +18,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +28,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from media.files import output_error
 
-__all__ = ["FarRows", "Rows", "empty_far", "let_go", "mapped", "pieces", "put_away"]
+__all__ = ["FarRows", "Rows", "empty_far", "give_back", "let_go", "mapped", "pieces", "put_away"]
 
 _PIECE = 1024  # rows worked on at once
 _NEAR = 1 << 22  # bytes below which a file is not worth its while
@@ -151,6 +152,15 @@ def pieces(array: NDArray[Any], rows: int = _PIECE) -> Iterator[slice]:
     for first in range(0, len(array), rows):
         yield slice(first, min(first + rows, len(array)))
         let_go(array)
+
+
+def give_back() -> None:
+    """Return freed memory to the system where the C library keeps it (glibc): what was needed
+    for a moment is not wanted in the next stage."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _temporary_error(error: OSError) -> Exception:

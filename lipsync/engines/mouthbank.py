@@ -33,7 +33,7 @@ from lipsync.motion import (
     in_sync,
     picture_lead,
 )
-from media.far import pieces
+from media.far import give_back, pieces
 
 if TYPE_CHECKING:
     from lipsync.crop import CropSpec
@@ -113,6 +113,7 @@ class MouthBankRenderer:
             self._plan = None
             self._learnt = learn(job.sources, job.crop, seed=job.seed, progress=progress, key=key)
             self._artist = MouthArtist(self._learnt.mouths)
+            give_back()
         if progress:
             progress("choosing mouths", 0, None)
         target = job.target
