@@ -140,6 +140,12 @@ def _parted(script: Script, phrase: _Phrase, loud: NDArray[np.bool_]) -> list[_P
         if i < len(chars) and chars[i].word != chars[i - 1].word:
             low, high = (round(e / HOP_S) for e in (edges[i - 1], edges[i + 1]))
             low = max(low, end)  # a word of one phone: no pause counts twice
+            heard = np.flatnonzero(loud[low:high])
+            # The outer phones hold quiet from before and after the phrase.
+            if len(heard) and i + 1 == len(chars):
+                high = low + int(heard[-1]) + 1
+            if len(heard) and i == 1:
+                low += int(heard[0])
             begin, until = (low + k for k in _longest_quiet(loud[low:high]))
             if (until - begin) * HOP_S >= _QUIET_S:
                 end = until

@@ -95,6 +95,20 @@ def test_exact_takes_no_closure_for_a_pause() -> None:
     assert found.words[0].end_s == found.words[1].start_s
 
 
+def test_exact_does_not_take_the_end_of_a_phrase_for_a_pause_before_its_last_word() -> None:
+    """The last phone is given the silence that follows: "eye" was put behind all of it."""
+    script = speakable("left eye")
+    frames = [8] + [4] * len(script.kokoro) + [8]
+    frames[-2] = 24
+    at = np.arange(round(sum(frames) * 0.025 * 16_000)) / 16_000
+    begins, ends = 8 * 0.025 - LEAD_S, (sum(frames[:-2]) + 4) * 0.025 - LEAD_S
+    tone = np.where((at >= begins) & (at < ends), 0.3 * np.sin(3770 * at), 0.0)
+    timing = timing_from_durations(script, frames, sound=Sound(tone.astype("f4"), 16_000))
+    assert timing.words[0].end_s == timing.words[1].start_s
+    assert timing.words[1].start_s < ends - 0.05
+    assert timing.words[1].end_s == pytest.approx(ends, abs=0.012)
+
+
 def test_a_word_of_one_phone_in_the_middle_of_quiet_stays_in_order() -> None:
     """Both of its junctures see the same pause."""
     script = speakable("see a man")
