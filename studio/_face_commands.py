@@ -102,43 +102,45 @@ def train(
     what came of it are lines of the ledger; the face appears after its own. Raises
     `ConsentError`, `NoFaceError`, and what `lipsync.training.train_face` raises.
     """
+    from lipsync.engines._mouthnet_model import CARD_NAME
     from lipsync.people import FaceChoice
     from lipsync.training import train_face as learn
     from lipsync.training.presets import preset_of
     from studio._face_footage import one_person
-    from studio._sources import footage_in
+    from studio._sources import footage_in, made_folder
 
     preset_of(str(how.get("preset", "cpu")))  # a misspelt one is refused before any work
     choice = None if face is None else FaceChoice.parse(face)
-    record = papers.check(consent, use="face-fit", person=person, project=project)
-    if start_from is not None:
-        _refuse_others(start_from, record)
-    sources = one_person(footage_in(footage), choice, progress, say)
-    who = {"output": str(out), "person": record.person, "consent": record.id}
-    facts = {**who, "project": record.project, "face": face or ""}
-    films = [{"file": s.path.name, "sha256": s.track.sha256} for s in sources]
-    papers.ledger.append("face.training", **facts, sources=films)
+    with made_folder(out, CARD_NAME):
+        record = papers.check(consent, use="face-fit", person=person, project=project)
+        if start_from is not None:
+            _refuse_others(start_from, record)
+        sources = one_person(footage_in(footage), choice, progress, say)
+        who = {"output": str(out), "person": record.person, "consent": record.id}
+        facts = {**who, "project": record.project, "face": face or ""}
+        films = [{"file": s.path.name, "sha256": s.track.sha256} for s in sources]
+        papers.ledger.append("face.training", **facts, sources=films)
 
-    def trained(card: FaceCard) -> None:
-        papers.ledger.append("face.trained", **facts, **_made(card))
+        def trained(card: FaceCard) -> None:
+            papers.ledger.append("face.trained", **facts, **_made(card))
 
-    try:
-        return learn(
-            sources,
-            out,
-            person=record.person,
-            consent_id=record.id,
-            project=record.project,
-            start_from=start_from,
-            progress=progress,
-            say=say,
-            record=trained,
-            **how,
-        )
-    except WildlineError as error:
-        with suppress(ProvenanceError):  # the ledger itself may be what refused
-            papers.ledger.append_refusal("face.training.failed", error, **facts)
-        raise
+        try:
+            return learn(
+                sources,
+                out,
+                person=record.person,
+                consent_id=record.id,
+                project=record.project,
+                start_from=start_from,
+                progress=progress,
+                say=say,
+                record=trained,
+                **how,
+            )
+        except WildlineError as error:
+            with suppress(ProvenanceError):  # the ledger itself may be what refused
+                papers.ledger.append_refusal("face.training.failed", error, **facts)
+            raise
 
 
 def _made(card: FaceCard) -> dict[str, Any]:

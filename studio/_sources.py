@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from media.errors import AlignError, ArchiveError, MediaError, OutputError
-from media.files import sha256_of
+from media.files import output_error, sha256_of
 
 if TYPE_CHECKING:
     from align.timing import Timing
@@ -22,6 +23,7 @@ __all__ = [
     "footage_in",
     "keep_inputs",
     "line_timing",
+    "made_folder",
     "read_text",
     "writable",
 ]
@@ -139,3 +141,24 @@ def writable(target: Path) -> None:
 
     with delivery(target):
         pass
+
+
+@contextmanager
+def made_folder(out: Path, card: str) -> Iterator[None]:
+    """The folder that a voice or a face goes to, proved writable before any work; gone again if it
+    stays empty. `card` is the file in it that an error names. Raises `OutputError`."""
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".wildline-probe"
+        probe.touch()
+        probe.unlink()
+    except FileExistsError as error:
+        raise OutputError(f"cannot write '{out}': it is a file; name a folder") from error
+    except OSError as error:
+        raise output_error(out / card, error) from error
+    try:
+        yield
+    finally:
+        if made and not any(out.iterdir()):
+            out.rmdir()

@@ -7,7 +7,6 @@ said = say("We chose to go.", "voices/anna", Path("line.wav"), consent=Path("con
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from media.errors import ConsentError, MediaError, OutputError, WeightsError
-from media.files import output_error, sha256_of, user_cache_dir
+from media.files import sha256_of, user_cache_dir
 from studio._jobs import (
     DELIVERY_RATE,
     FIT_WEIGHTS,
@@ -27,7 +26,7 @@ from studio._jobs import (
     speech_span,
     tools,
 )
-from studio._sources import fingerprint, keep_inputs
+from studio._sources import fingerprint, keep_inputs, made_folder
 from studio.credentials import Statement
 from studio.provenance import Disclosure, Papers, delivery, publish, weights_used
 
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from voice.takes import Take
     from voice.voice import Voice
 
-__all__ = ["SayResult", "Slate", "fit", "say", "say_long", "voice_folder", "weights_of"]
+__all__ = ["SayResult", "Slate", "fit", "say", "say_long", "weights_of"]
 
 _STOCK = "stock:"
 _FIT_DATA = (".toml", ".safetensors")
@@ -97,7 +96,7 @@ def fit(
     A fit of the same recordings with the same settings is taken from the user's cache.
     Raises `ConsentError`, `ArchiveError` (nothing usable), `OutputError`, `ProvenanceError`.
     """
-    with voice_folder(out):
+    with made_folder(out, "voice.toml"):
         papers = papers or Papers.beside(out)
         record = papers.check(consent, use="voice-fit", person=person, project=project)
         voice = _fitted(recordings, record, seed, progress)
@@ -112,26 +111,6 @@ def fit(
         )
         voice.save(out)
     return voice
-
-
-@contextmanager
-def voice_folder(out: Path) -> Iterator[None]:
-    """The folder a voice goes to, proved writable before any work; gone again if it stays empty."""
-    made = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".wildline-probe"
-        probe.touch()
-        probe.unlink()
-    except FileExistsError as error:
-        raise OutputError(f"cannot write '{out}': it is a file; name a folder") from error
-    except OSError as error:
-        raise output_error(out / "voice.toml", error) from error
-    try:
-        yield
-    finally:
-        if made and not any(out.iterdir()):
-            out.rmdir()
 
 
 def _fitted(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from media.errors import WildlineError
 from studio._jobs import Progress, quiet
+from studio._sources import made_folder
 from studio.provenance import Papers
-from studio.speaking import voice_folder
 
 if TYPE_CHECKING:
     from voice.training.train import Trained
@@ -43,7 +43,7 @@ def train(
     """
     from voice.training.train import train_voice
 
-    with voice_folder(out):
+    with made_folder(out, "voice.toml"):
         papers = papers or Papers.beside(out)
         record = papers.check(consent, use="voice-fit", person=person, project=project)
         who = {"output": str(out), "person": record.person, "consent": record.id}

@@ -79,7 +79,7 @@ def known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_face_is_trained_under_consent_and_noted(
     footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record, out = consent(tmp_path, "face-fit", "face-alter"), tmp_path / "faces-anna"
+    record, out = consent(tmp_path, "face-fit", "face-alter"), tmp_path / "faces" / "anna"
     told = ["train-face", str(footage), "-o", str(out), "--consent", str(record)]
     assert run([*told, "--preset", "tiny", "--steps", "2"]) == 0
     shown = capsys.readouterr().out
@@ -89,7 +89,8 @@ def test_a_face_is_trained_under_consent_and_noted(
     assert (card.person, card.consent_id, card.project, card.steps) == (
         "Anna Example", "c0ffee", "The Long Summer", 2,
     )  # fmt: skip
-    lines = [json.loads(x) for x in (tmp_path / "wildline-ledger.jsonl").read_text().splitlines()]
+    ledger = out.parent / "wildline-ledger.jsonl"
+    lines = [json.loads(x) for x in ledger.read_text().splitlines()]
     assert [x["event"] for x in lines] == ["consent.granted", "face.training", "face.trained"]
     assert lines[0]["facts"]["use"] == "face-fit"
     assert lines[1]["facts"]["project"] == "The Long Summer"
@@ -109,7 +110,7 @@ def test_a_face_is_trained_under_consent_and_noted(
 def test_without_the_right_consent_nothing_is_learnt(
     footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "faces-anna"
+    out = tmp_path / "faces" / "anna"
     told = ["train-face", str(footage), "-o", str(out), "--preset", "tiny"]
     for more, message in (
         ([], "needs the person's consent"),
