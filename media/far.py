@@ -7,8 +7,9 @@
         ...marks[piece]...                       # in memory until the next piece
 
 The array is mapped: the system reads a page when it is looked at, and counts it as this process's
-memory until `let_go` gives it back, which loses nothing. All functions take arrays in memory as
-well, and leave them as they are.
+memory until `let_go` gives it back, which loses nothing. What is small is read into memory, since
+every mapping holds a descriptor of its file. All functions take arrays in memory, and mappings of
+others, as well, and leave them as they are.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from media.errors import OutputError
 from media.files import output_error
 
 __all__ = ["FarRows", "Rows", "empty_far", "give_back", "let_go", "mapped", "pieces", "put_away"]
@@ -47,14 +49,18 @@ class Rows(Protocol):
 class FarRows:
     """Rows of one shape and type, appended to a temporary file that goes with their last use.
 
-    Raises `OutputError` where the folder for temporary files is full.
+    Raises `OutputError` where there is no folder for temporary files, or a full one.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self._shape, self._type = shape, np.dtype(dtype)
         self._size = prod(shape) * self._type.itemsize
         self._count = 0
-        self._file = tempfile.TemporaryFile(prefix="wildline-")  # noqa: SIM115
+        try:
+            # Without a buffer: what a full disk refused would be tried again when it is closed.
+            self._file = tempfile.TemporaryFile(prefix="wildline-", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise _temporary_error(error) from error
         weakref.finalize(self, self._file.close)
 
     def __len__(self) -> int:
@@ -66,7 +72,9 @@ class FarRows:
         self._count += 1
 
     def extend(self, rows: NDArray[Any]) -> None:
-        """More rows at the end."""
+        """More rows [k, *shape] at the end."""
+        if rows.shape[1:] != self._shape:
+            raise ValueError(f"rows of shape {rows.shape[1:]} among rows of {self._shape}")
         self._write_at(self._count, rows)
         self._count += len(rows)
 
@@ -80,9 +88,11 @@ class FarRows:
         self._write_at(index, row)
 
     def _write_at(self, index: int, rows: NDArray[Any]) -> None:
+        left = np.ascontiguousarray(rows, self._type).reshape(-1).view(np.uint8).data
         try:
             self._file.seek(index * self._size)
-            self._file.write(np.ascontiguousarray(rows, self._type).data)
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise _temporary_error(error) from error
 
@@ -91,25 +101,49 @@ class FarRows:
 
         The file stays as long as the array does.
         """
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise _temporary_error(error) from error
         return mapped(self._file.fileno(), (self._count, *self._shape), self._type)
 
 
 def mapped(
     file: int, shape: tuple[int, ...], dtype: DTypeLike, *, offset: int = 0, writing: bool = True
 ) -> NDArray[Any]:
-    """The array that lies at byte `offset` of an open file; `writing` changes the file."""
+    """The array that lies at byte `offset` of an open file, to be written to if `writing`.
+
+    In memory where it is small or its file system maps no files, where descriptors have run out.
+    Raises `ValueError` when the file is too short, `OSError` when it cannot be read.
+    """
     kind, count = np.dtype(dtype), prod(shape)
-    if not count:
-        return np.zeros(shape, kind)
+    if not count or count * kind.itemsize < _NEAR:
+        return _read(file, shape, kind, offset, writing)
     start = offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
     access = mmap.ACCESS_WRITE if writing else mmap.ACCESS_READ
     length = offset - start + count * kind.itemsize
-    there = mmap.mmap(file, length, access=access, offset=start)
+    try:
+        there = _Mapping(file, length, access=access, offset=start)
+    except OSError:
+        return _read(file, shape, kind, offset, writing)
     return np.frombuffer(there, kind, count, offset - start).reshape(shape)
+
+
+class _Mapping(mmap.mmap):
+    """A mapping of ours, shared with its file: pages that are given back are read from there again.
+    Private ones (`numpy.memmap` in mode "c") would lose what was written to them.
+    """
+
+
+def _read(
+    file: int, shape: tuple[int, ...], kind: np.dtype[Any], offset: int, writing: bool
+) -> NDArray[Any]:
+    held = np.empty(shape, kind)
+    left = held.reshape(-1).view(np.uint8).data
+    while left:
+        part = os.pread(file, len(left), offset)
+        if not part:
+            raise ValueError("the file is too short")
+        left[: len(part)] = part
+        left, offset = left[len(part) :], offset + len(part)
+    held.flags.writeable = writing
+    return held
 
 
 def empty_far(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -143,7 +177,7 @@ def let_go(array: NDArray[Any]) -> None:
         base = base.base
     if isinstance(base, memoryview):
         base = base.obj
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+    if isinstance(base, _Mapping) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)
 
 
@@ -163,5 +197,13 @@ def give_back() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _temporary_error(error: OSError) -> Exception:
-    return output_error(Path(tempfile.gettempdir(), "wildline"), error)
+def _temporary_error(error: OSError) -> OutputError:
+    try:
+        folder = tempfile.gettempdir()
+    except OSError:
+        return OutputError(
+            "no folder for temporary files can be written; free some space, or let TMPDIR name one"
+        )
+    return OutputError(
+        f"{output_error(Path(folder, 'wildline'), error)} (TMPDIR names the folder for it)"
+    )

@@ -47,6 +47,7 @@ def test_a_long_take_is_smoothed_as_in_one_piece(monkeypatch: pytest.MonkeyPatch
         np.testing.assert_array_equal(out, whole[0])
         np.testing.assert_array_equal(pose.place, whole[1].place)
         np.testing.assert_array_equal(pose.rotation, whole[1].rotation)
+    monkeypatch.setattr("media.far._NEAR", 0)
     rows_kept = FarRows((478, 3), np.float32)
     for row in marks:
         rows_kept.append(row)
@@ -56,9 +57,9 @@ def test_a_long_take_is_smoothed_as_in_one_piece(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(out, whole[0])
 
 
-def test_a_track_read_from_its_file_lies_there(tmp_path: Path) -> None:
-    n = 30
-    track = FaceTrack(
+def a_track(n: int) -> FaceTrack:
+    """A track of those faces."""
+    return FaceTrack(
         rate=FrameRate.parse("25"),
         width=640,
         height=360,
@@ -69,7 +70,13 @@ def test_a_track_read_from_its_file_lies_there(tmp_path: Path) -> None:
         scale=np.full(n, 100, np.float32),
         times=np.arange(n) / 25,
     )
-    path = tmp_path / "t.npz"
+
+
+def test_a_track_read_from_its_file_lies_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("media.far._NEAR", 0)
+    track, path = a_track(30), tmp_path / "t.npz"
     track.save(path)
     with np.load(path) as plain:  # an ordinary .npz
         np.testing.assert_array_equal(plain["landmarks"], track.landmarks)
@@ -79,6 +86,20 @@ def test_a_track_read_from_its_file_lies_there(tmp_path: Path) -> None:
     let_go(back.landmarks)
     np.testing.assert_array_equal(back.landmarks, track.landmarks)
     assert not back.landmarks.flags.writeable
+
+
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="the system lists no descriptors in /proc")
+def test_tracks_of_many_short_clips_hold_no_descriptors(tmp_path: Path) -> None:
+    track, path = a_track(30), tmp_path / "t.npz"
+    track.save(path)
+    before = len(list(DESCRIPTORS.iterdir()))
+    kept = [FaceTrack.load(path) for _ in range(40)]
+    assert len(list(DESCRIPTORS.iterdir())) < before + 10
+    np.testing.assert_array_equal(kept[-1].landmarks, track.landmarks)
+    assert not kept[-1].landmarks.flags.writeable
 
 
 def problem(n: int) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
