@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -57,6 +58,19 @@ def test_a_damaged_track_is_refused_in_one_sentence(tmp_path: Path) -> None:
         path.write_bytes(bad)
         with pytest.raises(MediaError, match="is not a face track"):
             FaceTrack.load(path)
+
+
+def test_no_damaged_byte_breaks_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.npz"
+    track = a_track()
+    track.save(path)
+    whole = path.read_bytes()
+    heads = [*range(700), *range(len(whole) - 900, len(whole))]
+    for at in heads[::7]:
+        for flipped in (0x01, 0x80, 0xFF):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ flipped]) + whole[at + 1 :])
+            with suppress(MediaError):
+                np.testing.assert_array_equal(FaceTrack.load(path).landmarks, track.landmarks)
 
 
 def test_arrays_of_different_length_are_refused() -> None:
