@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync.clock import sound_on_frames, timing_on_frames
 from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop, lip_shape
 from lipsync.expert import ExpertTest, SyncExpert
 from lipsync.motion import HEIGHT, OPENING, MotionExample, MotionModel
@@ -179,7 +180,8 @@ def _expert(person: FaceTrack, timing: Timing | None, sound: Sound | None) -> Sy
     if timing is None or sound is None:
         return None
     lips = lip_shape(person.landmarks)
-    return SyncExpert.fit(MotionExample(timing, sound, lips, person.rate))
+    said, heard = timing_on_frames(person, timing), sound_on_frames(person, sound)
+    return SyncExpert.fit(MotionExample(said, heard, lips, person.rate))
 
 
 def _sound_of(path: Path) -> Sound | None:
@@ -219,7 +221,8 @@ def _scores(
 ) -> VideoScores:
     from align.timing import Timing
 
-    words = timing or Timing((), (), 0.0)
+    words = timing_on_frames(track, timing or Timing((), (), 0.0))
+    sound = None if sound is None else sound_on_frames(track, sound)
     lips = score_lips(track, words, sound=sound, person=person)
     spoken = timing is not None and bool(timing.phones)
     sync, sure = _NAN, _NAN

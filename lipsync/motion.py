@@ -75,6 +75,7 @@ IN_SYNC_S = 0.08
 ENOUGH_SPEECH_S = 6.0
 #: Speech from which listening with the recogniser's ear (and its networks) is worth its time.
 ENOUGH_TO_HEAR_S = 20.0
+
 _MOST_FRAMES, _QUICK_FRAMES = 12000, 6000
 _CLOSELY: dict[str, Any] = {}
 _QUICK: dict[str, Any] = {"most_centres": 600, "strengths": (0.1,)}
@@ -118,7 +119,6 @@ class _Person:
     middle: Doubles
     high: Doubles
     follow: Doubles
-    quantiles: Doubles
     parting_s: float = PARTING_S
 
     @classmethod
@@ -132,8 +132,7 @@ class _Person:
         known = np.column_stack([shapes[:, (OPENING, WIDTH)], np.ones(len(shapes))])
         known_square = known.T @ known + 1e-3 * np.eye(3)
         follow = np.linalg.solve(known_square, known.T @ shapes).astype(np.float64)
-        quantiles = np.percentile(shapes, np.linspace(0.5, 99.5, 100), axis=0)
-        return cls(below, np.median(tight, axis=0), low, middle, high, follow, quantiles)
+        return cls(below, np.median(tight, axis=0), low, middle, high, follow)
 
     def tight(self, timing: Timing, rate: FrameRate, n: int) -> Flags:
         """bool[n]: frames on which the timing keeps these lips shut."""

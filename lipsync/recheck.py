@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._rest import EARLIEST_S
+from lipsync.clock import sound_on_frames, timing_on_frames
 from lipsync.detect import Box, FaceMesh
 from lipsync.faces import assembled
 from lipsync.score import LipScores, score_lips
@@ -54,15 +56,18 @@ def finished_lips(
     """Scores of the lips in the finished `video`, where its words are and a second around them.
 
     `person` is the track of the source, frame for frame; what counts as shut is read off it.
-    `timing` and `sound` start with the video's first frame. None where no face is seen there.
+    `timing` and `sound` start with the video's first frame. Silence is judged where nobody's lips
+    part for the next phrase yet, however early this person's do. None where no face is seen there.
     """
+    timing, sound = timing_on_frames(person, timing), sound_on_frames(person, sound)
     first, stop = line_frames(timing, person.rate, len(person))
     found = track_again(video, person, (first, stop), progress)
     if not found.present.any():
         return None
     start, end = (float(person.rate.time_of(i)) for i in (first, stop))
     said = timing.shifted(-start, end - start)
-    return score_lips(found, said, sound=sound.cut(start, end), person=person)
+    heard = sound.cut(start, end)
+    return score_lips(found, said, sound=heard, person=person, parting_s=EARLIEST_S)
 
 
 def line_frames(timing: Timing, rate: FrameRate, n: int) -> tuple[int, int]:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync.clock import sound_on_frames, timing_on_frames
 from lipsync.engines import BankSource, MouthRenderer, Progress, RenderJob, get_renderer
 from lipsync.track import FaceTrack
 from lipsync.writing import Deliver, Written, footage_seen, write
@@ -155,22 +156,21 @@ def resync(
         give_back()
     wanted, unfit = _wanted(target, stretch)
     usable = wanted & (unfit == Unfit.FIT)
-    spec = crop_spec_for(target)
     renderer = get_renderer(engine) if isinstance(engine, str) else engine
-    job = RenderJob(target, usable, timing, sound, sources, spec, seed)
+    job = _job(target, usable, timing, sound, sources, seed)
     renderer.prepare(job, progress)
     if long:
         forget_models()
     give_back()
-    written = Written(info, job, renderer, out, codec, quality, deliver, seen)
+    written = Written(info, job, renderer, out, codec, quality, deliver, seen, sound)
     write(written, cache, progress, held)
     report = _report(written, _passed(info, target, wanted, unfit))
-    return replace(report, skipped=skipped)
+    return replace(report, skipped=skipped, timing=timing)
 
 
 def _report(written: Written, passed: tuple[PassedStretch, ...]) -> ResyncReport:
     """What was done, once all is written."""
-    job, track, sound = written.job, written.job.target, written.job.sound
+    job, track, sound = written.job, written.job.target, written.heard
     length = track.times[-1] + float(track.rate.time_of(1))
     return ResyncReport(
         out=written.out,
@@ -186,6 +186,19 @@ def _report(written: Written, passed: tuple[PassedStretch, ...]) -> ResyncReport
         faces=track.faces,
         deliver=written.deliver,
     )
+
+
+def _job(
+    target: FaceTrack,
+    usable: NDArray[np.bool_],
+    timing: Timing,
+    sound: Sound,
+    sources: Sequence[BankSource],
+    seed: int,
+) -> RenderJob:
+    """What the engine is asked for: the line on the clock that counts the target's frames."""
+    said, heard = timing_on_frames(target, timing), sound_on_frames(target, sound)
+    return RenderJob(target, usable, said, heard, sources, crop_spec_for(target), seed)
 
 
 def crop_spec_for(track: FaceTrack) -> CropSpec:
@@ -266,7 +279,8 @@ def _source(
     if progress is not None:
         progress("listening to the footage", 0, None)
     sound, words = own_speech(path, track.sha256, cache)
-    return BankSource(path, track, words, sound)
+    words = None if words is None else timing_on_frames(track, words)
+    return BankSource(path, track, words, None if sound is None else sound_on_frames(track, sound))
 
 
 def followed(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._rest import PARTING_S
 from lipsync.crop import lip_shape
 from lipsync.motion import HEIGHT, OPENING, WIDTH, closed_below, silence
 from lipsync.offset import best_shift
@@ -95,13 +96,15 @@ def score_lips(
     reference: FaceTrack | None = None,
     person: FaceTrack | None = None,
     shut_below: float | None = None,
+    parting_s: float = PARTING_S,
 ) -> LipScores:
     """Scores of the lips on `track` against `timing`, which starts at its first frame.
 
     `reference` is the track of the real lips saying the same, frame for frame. `shut_below`
     is the opening that counts as shut for this person; without it, it is read off `person`
     (a track of them speaking: the source), the reference or the track itself. The last is
-    wrong where the lips rest most of the time: their range is then the tracker's noise.
+    wrong where the lips rest most of the time: their range is then the tracker's noise. Silence
+    ends `parting_s` before the next phrase, where lips may part.
     """
     shapes = lip_shape(track.landmarks).astype(np.float64)
     real = lip_shape(reference.landmarks).astype(np.float64) if reference is not None else None
@@ -109,7 +112,7 @@ def score_lips(
         own = shapes if real is None else real
         shown = own if person is None else lip_shape(person.landmarks)
         shut_below = closed_below(shown[:, OPENING], SHUT_SHARE)
-    quiet = silence(timing, track.rate, len(track)) & np.isfinite(shapes[:, OPENING])
+    quiet = silence(timing, track.rate, len(track), parting_s) & np.isfinite(shapes[:, OPENING])
     steps = np.abs(np.diff(shapes[:, OPENING]))[quiet[1:] & quiet[:-1]]
     offset, confidence = (
         speech_offset(shapes[:, OPENING], sound, track.rate) if sound is not None else (_NAN, _NAN)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._rest import CLOSING_S, EARLIEST_S
 from lipsync.blend import Paster, fade_weights
 from lipsync.crop import CropSpec, crop, crop_transforms, landmarks_in_crop
 from lipsync.engines._draw import MouthArtist
@@ -401,6 +402,9 @@ class _Line:
         from align.timing import Timing
 
         first = self._rate.frame_at(Fraction(start_s))
+        # Lips part before the first word: as much of the silence before it belongs to the piece.
+        free = self._rate.frame_at(self._pieces[-1].end_s + CLOSING_S) + 1 if self._pieces else 0
+        first -= max(0, min(self._rate.frames_in(EARLIEST_S), first - free))
         # The piece's own clock starts with a frame.
         late = start_s - float(self._rate.time_of(first))
         spoken = timing.phones[0].start_s + start_s if timing.phones else start_s

@@ -38,6 +38,7 @@ from media.far import let_go
 
 if TYPE_CHECKING:
     from lipsync.blend import Paster
+    from media.audio import Sound
     from media.patch import StillsWriter
     from media.pieces import Pieces
     from media.video import Change, FootageInfo, FootageWriter, Picture
@@ -85,7 +86,7 @@ class Written:
     `seen` is the footage as it was before it was tracked (`footage_seen`; None: as it is when the
     writing starts). `batch` frames are painted at once; a `piece` is whole batches, so that a run
     goes on with the same ones. Both stay as they are when the engine halves its batch for want of
-    memory.
+    memory. `sound` is the track to be written where it is not the job's, which counts frames.
     """
 
     info: FootageInfo
@@ -96,6 +97,7 @@ class Written:
     quality: int = 14
     deliver: Deliver = "picture"
     seen: tuple[int, int] | None = None
+    sound: Sound | None = None
     batch: int = field(init=False)
     piece: int = field(init=False)
 
@@ -103,6 +105,11 @@ class Written:
         batch = int(getattr(self.renderer, "batch", _BATCH))
         object.__setattr__(self, "batch", batch)
         object.__setattr__(self, "piece", -(-_PIECE // batch) * batch)
+
+    @property
+    def heard(self) -> Sound:
+        """The sound track."""
+        return self.job.sound if self.sound is None else self.sound
 
     @property
     def key(self) -> str | None:
@@ -205,15 +212,13 @@ def _writer(work: Written, pieces: Pieces | None) -> FootageWriter | StillsWrite
             work.out,
             work.info,
             codec=work.codec,
-            sound=work.job.sound,
+            sound=work.heard,
             quality=work.quality,
             pieces=pieces,
         )
     if work.out.suffix.lower() == ".png":
         return StillsWriter(work.out, work.info)
-    return FootageWriter(
-        work.out, work.info, codec="prores4444", sound=work.job.sound, pieces=pieces
-    )
+    return FootageWriter(work.out, work.info, codec="prores4444", sound=work.heard, pieces=pieces)
 
 
 def _note(light: Floats | None) -> bytes:

@@ -45,7 +45,8 @@ class BankSource:
     """Footage of the person to take mouths from, or to learn from.
 
     `timing` and `sound` belong to this footage's own sound track and start with its first
-    frame; both are None for silent footage or where nobody could be understood.
+    frame, frame i being at i / rate (`lipsync.clock`); both are None for silent footage or where
+    nobody could be understood.
     """
 
     path: Path
@@ -59,9 +60,9 @@ class RenderJob:
     """All an engine may know before the first frame.
 
     `target` is the footage's track; `timing` and `sound` are the new line's, starting at
-    frame 0 of the target. `usable` bool[n] marks frames whose mouth will be replaced at
-    all (face present, near enough to frontal, large enough): others are never asked for.
-    `sources` may include the target footage itself.
+    frame 0 of the target, frame i being at i / rate (`lipsync.clock`). `usable` bool[n] marks
+    frames whose mouth will be replaced at all (face present, near enough to frontal, large
+    enough): others are never asked for. `sources` may include the target footage itself.
     """
 
     target: FaceTrack

@@ -44,7 +44,7 @@ VERSION_OF: Mapping[str, int] = {
     "takes": 5,
     "timing": 1,
     "match": 2,
-    "shot": 5,
+    "shot": 6,
     "check": 1,
     "package": 1,
 }

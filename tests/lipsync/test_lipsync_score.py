@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from lipsync_heads import head_mm, landmarks
 from lipsync_talk import lips, talk, voice
 from scipy.ndimage import gaussian_filter
 
+import lipsync.recheck as recheck
 from align.timing import Span, Timing
 from lipsync.score import (
     closure_rate,
@@ -118,6 +120,18 @@ def test_ssim_equals_the_published_formula():
     top = (2 * ma * mb + c1) * (2 * vab + c2)
     want = (top / ((ma**2 + mb**2 + c1) * (va + vb + c2))).mean()
     assert _ssim(a, b) == pytest.approx(want, abs=1e-3)
+
+
+def test_lips_that_part_early_are_not_open_in_silence(monkeypatch: pytest.MonkeyPatch):
+    at = (np.arange(100) + 0.5) / 25
+    # This person's lips part 0.4 s before the phrase.
+    track = track_of(np.where((at > 1.6) & (at < 3.05), 10.0, 0.5))
+    timing = Timing((), (Span("AA", 2.0, 3.0),), 4.0)
+    assert score_lips(track, timing).silence_shut < 1.0
+    monkeypatch.setattr(recheck, "track_again", lambda *_: track)
+    lips = recheck.finished_lips(Path("a.mp4"), track, timing, voice(timing))
+    assert lips is not None
+    assert lips.silence_shut == 1.0
 
 
 def test_table_puts_the_source_first():

@@ -115,6 +115,22 @@ def test_words_may_come_piece_by_piece(
         stream.say(later, voice(later), 0.7)
 
 
+def test_lips_part_before_a_line_that_begins_with_its_first_word(
+    model: MouthModel, scene: tuple[list[np.ndarray], FaceTrack]
+) -> None:
+    stream = model.stream(R25, (SIDE, SIDE), track=scene[1])
+    line = Timing((), (Span("AA", 0.0, 0.4),), 0.5)
+    stream.say(line, voice(line), 1.0)
+    shapes, tight, _, _ = stream._line.around(np.arange(5, 40))
+    assert not tight[15:20].any()
+    rest = shapes[0, 0]
+    assert shapes[19, 0] > rest + 0.002
+    # What was said before comes to rest first.
+    stream.say(line, voice(line), 1.6)
+    again, _, _, _ = stream._line.around(np.arange(5, 40))
+    np.testing.assert_array_equal(again[: 38 - 5], shapes[: 38 - 5])
+
+
 def test_nothing_said_keeps_the_mouth_shut(
     model: MouthModel, scene: tuple[list[np.ndarray], FaceTrack]
 ) -> None:

@@ -1,0 +1,90 @@
+"""Footage of a variable rate: what is said and heard, on the clock that counts its frames.
+
+    said = timing_on_frames(track, timing)       # seconds at which frame i is at i / track.rate
+    heard = sound_on_frames(track, sound)
+
+All that moves and judges lips counts frames. Where these come at irregular times their rate is an
+average, and a word is not on screen at the frame that the average gives for its time: so its time
+is exchanged for the place of the frame that is shown then, and the sound stretched with it.
+Footage whose frames come evenly leaves both as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.far import empty_far, let_go, pieces
+
+if TYPE_CHECKING:
+    from align.timing import Span, Timing
+    from lipsync.track import FaceTrack
+    from media.audio import Sound
+
+__all__ = ["sound_on_frames", "timing_on_frames"]
+
+Doubles = NDArray[np.float64]
+
+# Of a frame: frames that miss their place by no more come evenly.
+_EVEN = 0.25
+_BLOCK = 1 << 18  # samples worked on at once
+
+
+def timing_on_frames(track: FaceTrack, timing: Timing) -> Timing:
+    """`timing` (seconds from the first frame of `track` on) on the clock that counts frames."""
+    clocks = _clocks(track)
+    if clocks is None:
+        return timing
+    shown, counted = clocks
+
+    def moved(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+        times = np.array([(s.start_s, s.end_s) for s in spans]).reshape(-1, 2)
+        there = _exchanged(times, shown, counted).tolist()
+        return tuple(replace(s, start_s=a, end_s=b) for s, (a, b) in zip(spans, there, strict=True))
+
+    length = float(_exchanged(np.array(timing.duration_s), shown, counted))
+    words, phones, notes = (moved(s) for s in (timing.words, timing.phones, timing.notes))
+    return replace(timing, words=words, phones=phones, notes=notes, duration_s=length)
+
+
+def sound_on_frames(track: FaceTrack, sound: Sound) -> Sound:
+    """`sound` (from the first frame of `track` on) on the same clock: for engines, not for ears."""
+    clocks = _clocks(track)
+    if clocks is None or not len(sound):
+        return sound
+    shown, counted = clocks
+    length = float(_exchanged(np.array(float(sound.duration_s)), shown, counted))
+    samples = empty_far((ceil(length * sound.rate),), np.float32)
+    for piece in pieces(samples, _BLOCK):
+        here = np.arange(piece.start, piece.stop) / sound.rate
+        at = _exchanged(here, counted, shown) * sound.rate
+        first = min(int(at[0]), len(sound) - 1)
+        near = sound.samples[first : int(at[-1]) + 2]
+        samples[piece] = np.interp(at - first, np.arange(len(near)), near, right=0.0)
+        let_go(sound.samples)
+    return replace(sound, samples=samples)
+
+
+def _clocks(track: FaceTrack) -> tuple[Doubles, Doubles] | None:
+    """When each frame of n is shown and the last one ends, float64[n + 1] seconds, and the same by
+    their number and the rate; None where frames come evenly.
+    """
+    step = 1 / float(track.rate)
+    counted = (np.arange(len(track) + 1) * step).astype(np.float64)
+    if not len(track) or np.abs(track.times - counted[:-1]).max() <= _EVEN * step:
+        return None
+    shown: Doubles = np.append(track.times, track.times[-1] + step)
+    # Times of damaged files stand still, or go back.
+    return np.asarray(np.maximum.accumulate(shown) + 1e-9 * np.arange(len(shown))), counted
+
+
+def _exchanged(at: Doubles, here: Doubles, there: Doubles) -> Doubles:
+    """Times `at` of one clock on the other; before the first frame and behind the last both run on
+    alike.
+    """
+    beyond = np.minimum(at - here[0], 0) + np.maximum(at - here[-1], 0)
+    return np.asarray(np.interp(at, here, there) + beyond)

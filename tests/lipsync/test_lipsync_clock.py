@@ -1,0 +1,105 @@
+"""Footage of a variable rate: lips go by the time at which a frame is shown."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import synthetic_info
+
+from align.timing import Span, Timing
+from lipsync.clock import sound_on_frames, timing_on_frames
+from lipsync.motion import closures
+from lipsync.resync import _job
+from lipsync.track import FaceTrack
+from lipsync.writing import Written
+from media.audio import Sound
+from media.time import FrameRate
+
+N = 90
+
+
+def shown_at(times: np.ndarray) -> FaceTrack:
+    """A track of frames that are shown at `times`; 22.5 of them a second on average."""
+    n = len(times)
+    return FaceTrack(
+        rate=FrameRate(Fraction(45, 2)),
+        width=320,
+        height=240,
+        landmarks=np.zeros((n, 478, 3), np.float32),
+        reason=np.zeros(n, np.uint8),
+        shot=np.zeros(n, np.int32),
+        pose=np.zeros((n, 3), np.float32),
+        scale=np.full(n, 100, np.float32),
+        times=times,
+    )
+
+
+def uneven() -> FaceTrack:
+    """Two seconds of 30 frames a second, and two of 15."""
+    return shown_at(np.concatenate([np.arange(60) / 30, 2 + np.arange(30) / 15]))
+
+
+def even() -> FaceTrack:
+    return shown_at(np.round(np.arange(N) / 22.5, 3))  # as Matroska counts
+
+
+def saying(start_s: float) -> Timing:
+    spans = (Span("AA", start_s - 0.2, start_s), Span("M", start_s, start_s + 0.08))
+    return Timing((Span("am", start_s - 0.2, start_s + 0.08),), spans, 4.0)
+
+
+@pytest.mark.parametrize("start_s", [0.5, 1.9, 2.01, 3.6])
+def test_lips_are_shut_on_the_frames_that_are_shown_then(start_s: float) -> None:
+    track, timing = uneven(), saying(start_s)
+    on = closures(timing_on_frames(track, timing), track.rate, N)
+    ends = np.append(track.times[1:], 4.0)
+    seen = (track.times < start_s + 0.08) & (ends > start_s)
+    middle = np.searchsorted(track.times, start_s + 0.04, "right") - 1
+    assert on[middle]
+    assert not (on & ~seen).any()
+
+
+def test_the_sound_goes_with_the_words() -> None:
+    track, rate = uneven(), 8000
+    at = np.arange(4 * rate) / rate
+    sound = Sound(np.exp(-(((at - 3.0) / 0.01) ** 2)).astype(np.float32), rate, 77)
+    moved = sound_on_frames(track, sound)
+    assert moved.samples.argmax() / rate == pytest.approx(75 / 22.5, abs=1e-3)
+    # The last frame is taken to be shown as long as the average one.
+    more = 1 / 15 - 1 / 22.5
+    assert float(moved.duration_s) == pytest.approx(4.0 + more, abs=1e-3)
+    assert (moved.rate, moved.start) == (rate, 77)
+    words = timing_on_frames(track, saying(3.0)).words
+    assert words[0].end_s == pytest.approx((60 + 15 * 1.08) / 22.5)
+    # Behind the last frame both clocks run on alike.
+    long = Sound(np.ones(6 * rate, np.float32), rate)
+    assert float(sound_on_frames(track, long).duration_s) == pytest.approx(6.0 + more, abs=1e-3)
+
+
+def test_frames_that_come_evenly_change_nothing() -> None:
+    timing, sound = saying(1.0), Sound(np.ones(800, np.float32), 8000)
+    for track in (even(), shown_at(np.zeros(0)), shown_at(np.zeros(1))):
+        assert timing_on_frames(track, timing) is timing
+        assert sound_on_frames(track, sound) is sound
+
+
+def test_times_that_stand_still_or_go_back_are_borne() -> None:
+    times = uneven().times.copy()
+    times[20:25], times[40] = times[20], 0.1
+    moved = timing_on_frames(shown_at(times), saying(0.68))
+    assert all(p.end_s > p.start_s for p in moved.phones)
+    assert not len(sound_on_frames(shown_at(times), Sound(np.zeros(0, np.float32), 8000)))
+
+
+def test_the_engine_counts_frames_and_the_sound_track_does_not() -> None:
+    track, timing = uneven(), saying(1.9)
+    sound = Sound(np.ones(32_000, np.float32), 8000)
+    job = _job(track, np.ones(N, np.bool_), timing, sound, [], 0)
+    assert job.timing == timing_on_frames(track, timing) != timing
+    assert job.sound is not sound
+    info = synthetic_info("25")
+    work = Written(info, job, object(), Path("a.mp4"), sound=sound)  # type: ignore[arg-type]
+    assert work.heard is sound
