@@ -10,7 +10,7 @@ import sys
 
 __all__ = ["forget_models"]
 
-# (module, what it keeps by `functools.cache`); a module that was never imported keeps nothing.
+# (module, what it loads once and forgets by `cache_clear`); what was never imported keeps nothing.
 _WORDS = (
     ("align.vad", "_session"),
     ("align.engines.sphinx", "_decoder"),

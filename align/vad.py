@@ -6,13 +6,13 @@ of speech; `pieces_at_pauses` cuts long sounds where it is quiet.
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from media.errors import NoSpeechError
+from weights.once import loaded_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +48,7 @@ _LEAST_SPEECH_S = 0.16
 _LEAST_SHARE = 0.4
 
 
-@cache
+@loaded_once
 def _session() -> Any:
     from align._weights import silero_path
 

@@ -15,4 +15,7 @@ actor, `Prosody(duration_s=3.2)` fits a length; `measure_delivery` says how it c
 
 import lazy_loader
 
+from voice._compiled_code import keep_compiled_code
+
+keep_compiled_code()  # before anything here brings numba in
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from align.recognise import segments_of
 from media.audio import resample
 from media.errors import TextError
+from weights.once import loaded_once
 
 if TYPE_CHECKING:
     from media.audio import Sound
@@ -85,7 +85,7 @@ def naturalness(sound: Sound) -> float:
     return float(np.mean(marks))
 
 
-@cache
+@loaded_once
 def _dnsmos() -> Any:
     import onnxruntime
 

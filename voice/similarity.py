@@ -11,7 +11,6 @@ part in a loss. Both return float32 [256] of unit length.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from media.audio import Sound, resample
 from media.errors import NoSpeechError, WeightsError
+from weights.once import loaded_once
 from weights.registry import locate
 
 if TYPE_CHECKING:
@@ -238,13 +238,13 @@ def _judge_session() -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-@functools.cache
+@loaded_once
 def ge2e() -> Ge2e:
     """The one `Ge2e` of this process. Raises `WeightsError`."""
     return Ge2e.pretrained()
 
 
-@functools.cache
+@loaded_once
 def judge() -> Judge:
     """The one `Judge` of this process. Raises `WeightsError`."""
     return Judge()

@@ -22,7 +22,7 @@ from voice._fit_person import Person
 from voice._fit_targets import Target, make_targets
 from voice.archive import CLIP_RATE, Clip
 from voice.engines import get_synthesizer
-from voice.engines.kokoro_model import styled_snake
+from voice.engines._snake import styled_snake
 from voice.pitch import lowest_hz
 from voice.voice import Voice, load_voice, stock_voices
 

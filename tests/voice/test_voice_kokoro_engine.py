@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -165,3 +168,19 @@ def _torch_stages():
 def test_an_unknown_engine_names_those_there_are():
     with pytest.raises(WeightsError, match="choose one of: kokoro"):
         get_synthesizer("parrot")
+
+
+def test_sentences_side_by_side_load_the_engine_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[object] = []
+
+    def load(_self: KokoroSynthesizer) -> object:
+        time.sleep(0.05)
+        loaded.append(object())
+        return loaded[-1]
+
+    monkeypatch.setattr(KokoroSynthesizer, "_load", load)
+    engine = KokoroSynthesizer(threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: engine._stages, range(4)))
+    assert len(loaded) == 1
+    assert found == loaded * 4

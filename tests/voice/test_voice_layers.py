@@ -93,3 +93,41 @@ def test_a_manner_of_the_wrong_size_is_refused(stock_voice) -> None:
     manner = Manner(np.zeros(5, np.float32), 1.0, 1, {})
     with pytest.raises(WeightsError, match="not 128 finite numbers"):
         replace(stock_voice, manners={"odd": manner})
+
+
+def test_a_voice_that_speaks_keeps_its_numbers_when_others_are_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its session reads them where they lie, and another thread may open the last voice of all."""
+    import gc
+    import weakref
+
+    from voice.engines import kokoro_graphs
+
+    class Numbers(dict[str, object]):
+        """As `_changed` gives them, but to be watched."""
+
+    opened: list[weakref.ref[Numbers]] = []
+    still_there: list[bool] = []
+
+    def changed(_path: Path, layers: dict[str, np.ndarray]) -> Numbers:
+        numbers = Numbers(layers)
+        opened.append(weakref.ref(numbers))
+        return numbers
+
+    class Session:
+        def run(self, *_: object) -> list[np.ndarray]:
+            mine = opened[-1]
+            for k in range(kokoro_graphs._VOICES):
+                stages._layered({"other": np.full(2, k, np.float32)})
+            gc.collect()
+            still_there.append(mine() is not None)
+            return [np.zeros(600, np.float32)]
+
+    monkeypatch.setattr(kokoro_graphs, "_changed", changed)
+    monkeypatch.setattr(kokoro_graphs, "_session", lambda *_: Session())
+    stages = kokoro_graphs.OnnxStages(None, None, None, Path("sound.onnx"), 1)
+    curve = np.zeros(2, np.float32)
+    layers = {"own": np.ones(2, np.float32)}
+    stages.sound(np.zeros((1, 512), np.float32), curve, curve, np.zeros((1, 256)), None, layers)
+    assert still_there == [True]

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +30,12 @@ _HALVES = {torch.bfloat16: torch.uint16, torch.float32: torch.float32}
 
 
 def styled_snake(x: Tensor, gain: Tensor, bias: Tensor, alpha: Tensor) -> Tensor:
-    """Snake(`gain` * x + `bias`) of x [B, C, T] normalised over its time, alpha [1, C, 1].
+    """Snake(`gain` * x + `bias`) of x [B, C, T] normalised over its time; gain and bias [B, C, 1],
+    alpha [1, C, 1], not 0.
 
-    Snake(u) = u + sin(alpha u)^2 / alpha. One step with its own gradient (none for `alpha`). On a
-    CPU the result is of x's type, float32 or bfloat16, elsewhere of the gain's.
+    Snake(u) = u + sin(alpha u)^2 / alpha. One step with its own gradient (none for `alpha`, and on
+    a CPU none of the gradient). There the result is of x's type, float32 or bfloat16, elsewhere of
+    the gain's.
     """
     kind = _InOnePass if x.device.type == "cpu" and x.dtype in _HALVES else _StyledSnake
     result: Tensor = kind.apply(x, gain, bias, alpha)  # type: ignore[no-untyped-call]
@@ -40,6 +43,8 @@ def styled_snake(x: Tensor, gain: Tensor, bias: Tensor, alpha: Tensor) -> Tensor
 
 
 class _StyledSnake(torch.autograd.Function):
+    """By torch's operations, on any device and in any precision."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, bias: Tensor, alpha: Tensor) -> Tensor:
         x = x.to(gain.dtype)
@@ -62,6 +67,8 @@ class _StyledSnake(torch.autograd.Function):
 
 
 class _InOnePass(torch.autograd.Function):
+    """By the compiled loops: float32 or bfloat16 in the CPU's memory."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, bias: Tensor, alpha: Tensor) -> Tensor:
         x = x.contiguous()
@@ -73,6 +80,7 @@ class _InOnePass(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, gain, bias, alpha, means, scales = ctx.saved_tensors
         grad = grad.to(x.dtype).contiguous()
@@ -87,7 +95,7 @@ class _InOnePass(torch.autograd.Function):
 def _rows(values: Tensor, shape: torch.Size) -> NDArray[np.float32]:
     """One number for each channel of the batch, float32 [B C]."""
     each = values.detach().float().expand(shape[0], shape[1], 1)
-    found: NDArray[np.float32] = each.reshape(-1).numpy()
+    found: NDArray[np.float32] = each.reshape(-1).contiguous().numpy()
     return found
 
 

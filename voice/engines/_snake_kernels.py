@@ -1,4 +1,4 @@
-"""The loops of `voice.engines._snake`, compiled by numba on first use (and kept by it).
+"""The loops of `voice.engines._snake`, compiled by numba when this is imported (and kept by it).
 
 Every function works channels [first, last) of arrays [channels, time]. "Halves" are bfloat16 as
 their bits, uint16: the upper half of a float32.
@@ -8,8 +8,11 @@ their bits, uint16: the upper half of a float32.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
+
 import numpy as np
-from numba import njit
+from numba import float32, int64, njit, uint16, uint32
 from numpy.typing import NDArray
 
 __all__ = ["backward", "backward_halves", "forward", "forward_halves"]
@@ -17,6 +20,7 @@ __all__ = ["backward", "backward_halves", "forward", "forward_halves"]
 Floats = NDArray[np.float32]
 Bits = NDArray[np.uint16]
 Words = NDArray[np.uint32]
+_Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 _ONE, _TWO = np.float32(1.0), np.float32(2.0)
 _EPS = np.float32(1e-5)
@@ -37,31 +41,48 @@ _C6, _C8, _C10 = np.float32(-1.3888889e-3), np.float32(2.4801587e-5), np.float32
 _C12 = np.float32(2.0876757e-9)
 _HALF_UP, _LAST, _SHIFT = np.uint32(0x7FFF), np.uint32(1), np.uint32(16)
 
-_loose = njit(nogil=True, cache=True, error_model="numpy", fastmath=True)
 # Sums in the order written: the rounding above is one that algebra would take away.
-_exact = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+_EXACT = frozenset({"contract", "nsz"})
+# In any order, so that several are summed at once. NaN stays NaN: a fit has to notice it.
+_LOOSE = _EXACT | {"reassoc", "arcp"}
+_FLOATS, _BITS, _WORDS = float32[::1], uint16[::1], uint32[::1]
+_ROWS, _BIT_ROWS = float32[:, ::1], uint16[:, ::1]
 
 
-@_exact
+def _compiled(*given: Any, fast: Collection[str] = _EXACT) -> Callable[[_Loop], _Loop]:
+    """Compile for arguments of these types, now."""
+
+    def compiled(loop: _Loop) -> _Loop:
+        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(fast)}
+        try:
+            made: Any = njit(given, cache=True, **options)(loop)
+        except Exception:  # no folder to keep it in, no room there, or what lies there is damaged
+            made = njit(given, **options)(loop)
+        return made
+
+    return compiled
+
+
+@_compiled(float32)
 def _within_half_turn(phase: np.float32) -> np.float32:
     """`phase` less the nearest multiple of pi."""
     turns = (phase * _PER_PI + _ROUNDER) - _ROUNDER
     return ((phase - turns * _PI_A) - turns * _PI_B) - turns * _PI_C
 
 
-@_exact
+@_compiled(float32)
 def _sine(x: np.float32) -> np.float32:
     y = x * x
     return x + x * y * (_S3 + y * (_S5 + y * (_S7 + y * (_S9 + y * _S11))))
 
 
-@_exact
+@_compiled(float32)
 def _cosine(x: np.float32) -> np.float32:
     y = x * x
     return _ONE + y * (_C2 + y * (_C4 + y * (_C6 + y * (_C8 + y * (_C10 + y * _C12)))))
 
 
-@_loose
+@_compiled(_FLOATS, fast=_LOOSE)
 def _mean(x: Floats) -> np.float32:
     total = np.float32(0.0)
     for i in range(len(x)):
@@ -69,7 +90,7 @@ def _mean(x: Floats) -> np.float32:
     return total / np.float32(len(x))
 
 
-@_loose
+@_compiled(_FLOATS, float32, fast=_LOOSE)
 def _spread(x: Floats, mean: np.float32) -> np.float32:
     total = np.float32(0.0)
     for i in range(len(x)):
@@ -77,7 +98,7 @@ def _spread(x: Floats, mean: np.float32) -> np.float32:
     return total / np.float32(len(x))
 
 
-@_exact
+@_compiled(_FLOATS, _FLOATS, float32, float32, float32)
 def _snake(x: Floats, out: Floats, slope: np.float32, offset: np.float32, per: np.float32) -> None:
     for i in range(len(x)):
         phase = x[i] * slope + offset
@@ -85,14 +106,14 @@ def _snake(x: Floats, out: Floats, slope: np.float32, offset: np.float32, per: n
         out[i] = (phase + sine * sine) * per
 
 
-@_exact
+@_compiled(_FLOATS, _FLOATS, _FLOATS, float32, float32)
 def _slopes(x: Floats, grad: Floats, out: Floats, slope: np.float32, offset: np.float32) -> None:
     for i in range(len(x)):
         turned = _within_half_turn(x[i] * slope + offset)
         out[i] = grad[i] * (_ONE + _TWO * _sine(turned) * _cosine(turned))
 
 
-@_loose
+@_compiled(_FLOATS, _FLOATS, float32, fast=_LOOSE)
 def _sums(x: Floats, grad: Floats, mean: np.float32) -> tuple[np.float32, np.float32]:
     total, along = np.float32(0.0), np.float32(0.0)
     for i in range(len(x)):
@@ -101,7 +122,7 @@ def _sums(x: Floats, grad: Floats, mean: np.float32) -> tuple[np.float32, np.flo
     return total, along
 
 
-@_exact
+@_compiled(_FLOATS, _FLOATS, *[float32] * 4)
 def _ahead(
     x: Floats,
     grad: Floats,
@@ -115,13 +136,13 @@ def _ahead(
         grad[i] = (grad[i] - level - (x[i] - mean) * tilt) * gain
 
 
-@_exact
+@_compiled(_BITS, _WORDS)
 def _widen(bits: Bits, words: Words) -> None:
     for i in range(len(bits)):
         words[i] = np.uint32(bits[i]) << _SHIFT
 
 
-@_exact
+@_compiled(_WORDS, _BITS)
 def _narrow(words: Words, bits: Bits) -> None:
     """To the nearest, ties to even."""
     for i in range(len(bits)):
@@ -129,7 +150,7 @@ def _narrow(words: Words, bits: Bits) -> None:
         bits[i] = np.uint16((word + _HALF_UP + ((word >> _SHIFT) & _LAST)) >> _SHIFT)
 
 
-@_exact
+@_compiled(_FLOATS, _FLOATS, *[float32] * 3)
 def _forward_one(
     x: Floats, out: Floats, gain: np.float32, bias: np.float32, alpha: np.float32
 ) -> tuple[np.float32, np.float32]:
@@ -140,7 +161,7 @@ def _forward_one(
     return mean, scale
 
 
-@_exact
+@_compiled(*[_FLOATS] * 3, *[float32] * 5)
 def _backward_one(
     x: Floats,
     grad: Floats,
@@ -160,7 +181,7 @@ def _backward_one(
     return along, total
 
 
-@_exact
+@_compiled(int64, int64, _ROWS, *[_FLOATS] * 3, _ROWS, *[_FLOATS] * 2)
 def forward(
     first: int,
     last: int,
@@ -177,7 +198,7 @@ def forward(
         means[c], scales[c] = _forward_one(x[c], out[c], gain[c], bias[c], alpha[c])
 
 
-@_exact
+@_compiled(int64, int64, _BIT_ROWS, *[_FLOATS] * 3, _BIT_ROWS, *[_FLOATS] * 2)
 def forward_halves(
     first: int,
     last: int,
@@ -199,7 +220,7 @@ def forward_halves(
         _narrow(made, out[c])
 
 
-@_exact
+@_compiled(int64, int64, *[_ROWS] * 2, *[_FLOATS] * 5, _ROWS, *[_FLOATS] * 2)
 def backward(
     first: int,
     last: int,
@@ -221,7 +242,7 @@ def backward(
         )
 
 
-@_exact
+@_compiled(int64, int64, *[_BIT_ROWS] * 2, *[_FLOATS] * 5, _BIT_ROWS, *[_FLOATS] * 2)
 def backward_halves(
     first: int,
     last: int,

@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -110,6 +111,7 @@ class KokoroSynthesizer:
     def __init__(self, *, device: str = "cpu", threads: int | None = None) -> None:
         self.device = device
         self.threads = threads or len(os.sched_getaffinity(0))
+        self._loading = Lock()
 
     def speak(self, script: Script, voice: Voice, prosody: Prosody = NEUTRAL) -> Utterance:
         """The whole script as one utterance of 24 kHz.
@@ -140,6 +142,13 @@ class KokoroSynthesizer:
 
     @cached_property
     def _stages(self) -> _Stages:
+        with self._loading:  # sentences spoken side by side wait for the first of them
+            if "_stages" not in self.__dict__:
+                self.__dict__["_stages"] = self._load()
+            found: _Stages = self.__dict__["_stages"]
+            return found
+
+    def _load(self) -> _Stages:
         from weights.registry import locate
 
         if self.device == "cpu":

@@ -128,12 +128,16 @@ class OnnxStages:
             "style": style,
             "noise": np.zeros((1, 1, 9), np.float32) if noise is None else noise[None],
         }
-        session = self._layered(layers) if layers else self._sound
+        # What the session reads is held until it has run: other threads may open more voices.
+        session, _held = self._layered(layers) if layers else (self._sound, None)
         samples: Floats = session.run(None, feed)[0]
         return samples
 
-    def _layered(self, layers: Mapping[str, Floats]) -> Any:
-        """The sound graph with a voice's own layers; the last few voices stay open."""
+    def _layered(self, layers: Mapping[str, Floats]) -> tuple[Any, object]:
+        """(the sound graph with a voice's own layers, the numbers that it reads where they lie).
+
+        The last few voices stay open.
+        """
         digest = hashlib.sha256()
         for name, extra in layers.items():
             digest.update(name.encode())
@@ -145,8 +149,8 @@ class OnnxStages:
                 session = _session(self._sound_path, self._threads, values)
                 while len(self._own) >= _VOICES:
                     del self._own[next(iter(self._own))]
-                self._own[key] = session, values  # the session reads the values where they lie
-            return self._own[key][0]
+                self._own[key] = session, values
+            return self._own[key]
 
 
 def _changed(path: Path, layers: Mapping[str, Floats]) -> dict[str, Any]:
