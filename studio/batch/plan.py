@@ -41,7 +41,7 @@ _SPEAK = (
 VERSION_OF: Mapping[str, int] = {
     "voice": 4,
     "faces": 1,
-    "takes": 5,
+    "takes": 6,
     "timing": 1,
     "match": 2,
     "shot": 6,
