@@ -49,7 +49,8 @@ class Person:
     float32 [256] of the trained clips, without those of a narrower band where the others are
     enough. `f0` is the median, `f0_range` the 5th and 95th percentile, in Hz; `band_hz` is the
     upper edge of the band the recordings have, `low_hz` the lower one where even the fundamental
-    is missing.
+    is missing. `unworn` is the GE2E centroid that recordings of the whole band would give,
+    where these are narrow (`voice._fit_unworn`).
     """
 
     trained: tuple[Clip, ...]
@@ -60,6 +61,7 @@ class Person:
     f0_range: tuple[float, float]
     band_hz: float
     low_hz: float = 0.0
+    unworn: Floats | None = None
 
     @property
     def narrow(self) -> bool:
@@ -73,6 +75,15 @@ class Person:
     def heard(self, sound: Sound) -> Sound:
         """`sound` as these recordings would have it: in their band."""
         return band_limited(sound, self.band_hz, self.low_hz)
+
+    @property
+    def guide(self) -> Floats:
+        """The GE2E centroid [256] that a fit goes by."""
+        return self.ge2e if self.unworn is None else self.unworn
+
+    def guided(self, sound: Sound) -> Sound:
+        """`sound` as it is compared with the guide: whole where that shows the whole band."""
+        return self.heard(sound) if self.unworn is None else sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +182,8 @@ class Listener:
         heard = self.person.heard(sound)
         try:
             near = cosine(judge().embed(heard), self.person.judge)
-            trained = cosine(ge2e().embed(heard), self.person.ge2e)
+            guided = self.person.guided(sound)
+            trained = cosine(ge2e().embed(guided), self.person.guide)
         except NoSpeechError:
             near = trained = 0.0
         return near, trained, intelligibility(sound, text).wer, naturalness(sound)

@@ -28,7 +28,7 @@ __all__ = ["Unfinished", "fingerprint"]
 Arrays = Mapping[str, NDArray[Any]]
 
 _FOLDER = ".unfinished"
-_FORMAT = 3
+_FORMAT = 4
 _PARTS = ("durations", "f0", "energy", "samples")
 
 

@@ -38,6 +38,7 @@ from voice._fit_gradient import Clock, MelLoss, Prepared, Timbre, TimbreLoss
 from voice._fit_person import Listener, Measured, Person, ceiling, likeness, listen
 from voice._fit_progress import Unfinished, fingerprint
 from voice._fit_targets import FRAME_SAMPLES, Target, make_targets
+from voice._fit_unworn import unworn
 from voice._fit_worn import lent
 from voice.archive import CLIP_RATE, Archive, Clip, read_archive
 from voice.deliveries import spoken_groups
@@ -266,13 +267,10 @@ class _Fit:
 
     def run(self) -> _Fitted:
         """The voice's numbers, and its scores on what was held out."""
-        person = self.person
         known = _fit_start.known_voices(
             self.synthesizer, self.starts, lambda d: self.report(0.02 + 0.08 * d, "stock voices")
         )
-        through = person.heard if person.narrow else None
-        start, near = _fit_start.nearest(self.synthesizer, known, person.ge2e, person.f0, through)
-        _log.info("start %s, GE2E %.3f, F0 %.0f Hz", start.voice.name, near, start.f0)
+        start = self._start(known)
         trained, held = self._targets(start.voice)
         model = self._model()
         items, check = (_fit_gradient.prepare(model, part) for part in (trained, held))
@@ -280,6 +278,25 @@ class _Fit:
         voice = self._tempered(self._blended(start.voice.style, timbre, prosody))
         manners = self._manners(voice, model, items)
         return _Fitted(voice.style, voice.layers, manners, self._scores(voice, known))
+
+    def _start(self, known: Sequence[_fit_start.Known]) -> _fit_start.Known:
+        """The voice to begin from. Of narrow recordings it also says where their band leads, and is
+        then chosen again by the person without that."""
+        start = self._nearest(known)
+        person = unworn(self.person, start.voice, known, self.synthesizer, self.workers)
+        if person is self.person:
+            return start
+        self.person = person
+        self.listener = Listener(person, self.synthesizer, self.workers)
+        return self._nearest(known)
+
+    def _nearest(self, known: Sequence[_fit_start.Known]) -> _fit_start.Known:
+        """The voice nearest to the guide."""
+        person = self.person
+        through = person.heard if person.narrow and person.unworn is None else None
+        start, near = _fit_start.nearest(self.synthesizer, known, person.guide, person.f0, through)
+        _log.info("start %s, GE2E %.3f, F0 %.0f Hz", start.voice.name, near, start.f0)
+        return start
 
     def _model(self) -> KokoroModel:
         from voice.engines.kokoro_model import load_model
@@ -367,7 +384,10 @@ class _Fit:
         # A narrow band is made whole, and compared whole.
         mel = MelLoss(_HIGHEST_HZ, noise) if person.narrow else MelLoss(top, noise)
         encoder = copy.deepcopy(ge2e())
-        return TimbreLoss(mel, encoder, person.ge2e, top, low_hz=person.low_hz)
+        if person.unworn is not None:
+            # So is the person, once the guide knows of the whole band.
+            return TimbreLoss(mel, encoder, person.unworn, _HIGHEST_HZ)
+        return TimbreLoss(mel, encoder, person.guide, top, low_hz=person.low_hz)
 
     def _texts(self, count: int) -> list[str]:
         """Sentences nobody fitted: the held-out ones, filled up with stock sentences."""
