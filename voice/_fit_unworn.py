@@ -3,7 +3,7 @@
 The encoder that guides a fit hears the telephone as well: through it a voice lies elsewhere than
 without, and much the same way for everyone. So a few voices that can be heard whole are cut to the
 same band, and what that does to them is undone for the person. The same for noise and denoiser
-brought the guide nearer to the person, but not the fitted voice, and is left out.
+brought the guide nearer to the person; that the fitted voice gains by it was not shown.
 """
 
 from __future__ import annotations
