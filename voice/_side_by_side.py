@@ -20,8 +20,8 @@ def side_by_side(
 ) -> list[R]:
     """`work` of every item, in their order, on so many threads.
 
-    The error of the first item that has one is raised; what had not begun by then is left. `progress` is called with a
-    fraction 0..1 as results come in, in the caller's thread.
+    The error of the first item that has one is raised; what had not begun by then is left.
+    `progress` is called with a fraction 0..1 as results come in, in the caller's thread.
     """
     found: list[R] = []
     if workers < 2 or len(items) < 2:
