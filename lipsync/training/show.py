@@ -59,7 +59,9 @@ def draw_curve(
     left.set_xlabel("step")
     left.set_ylabel("loss, on what is learnt")
     right.set_ylabel("error, held out")
-    figure.legend(loc="upper right", frameon=False)
+    # Above the axes, where it hides neither the curves nor the numbers.
+    lines = [*left.lines, *right.lines]
+    left.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     figure.tight_layout()
     with atomic_path(path) as temporary:
         FigureCanvasAgg(figure).print_png(str(temporary))
