@@ -15,7 +15,7 @@ from align._weights import aligner_path
 from align.engines._features import FRAME_S
 from align.engines._network import load_network
 from align.engines._pronunciations import pronunciations
-from align.engines.nnet import divided, hear
+from align.engines.nnet import Hearing, divided, hear
 
 if TYPE_CHECKING:
     from align.engines._path import Step
@@ -40,7 +40,8 @@ class Followed:
 class Follower:
     """Lays pieces of a recording over its text, each from any word on."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, hearing: Hearing = hear) -> None:
+        self._hear = hearing
         self._variants = pronunciations(script)
         self._network = load_network(aligner_path())
 
@@ -53,7 +54,7 @@ class Follower:
         words = self._next_words(first, float(sound.duration_s))
         if not words or (final and first + len(words) < len(self._variants)):
             return None
-        steps = divided(hear(sound, self._network), words, self._network, whole=final)
+        steps = divided(self._hear(sound, self._network), words, self._network, whole=final)
         if steps is None:
             return None
         times = _times(steps, start_s)

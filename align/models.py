@@ -12,7 +12,7 @@ __all__ = ["forget_models"]
 
 # (module, what it loads once and forgets by `cache_clear`); what was never imported keeps nothing.
 _WORDS = (
-    ("align.vad", "_session"),
+    ("align.vad", "_detector"),
     ("align.engines.sphinx", "_decoder"),
     ("align.engines._pronunciations", "_dictionary"),
     ("align.text", "_g2p"),

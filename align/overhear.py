@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from align.agreement import HeardWord, heard_words, key_of
+from align.engines.nnet import Hearing, hear
 from align.follow import Followed, Follower
 from align.recognise import LIKELY, Reading, read_along
 from align.recording import at_speech_rate
@@ -55,12 +56,13 @@ def overhear(
     script: Script,
     listener: Listener,
     progress: Callable[[float], None],
+    hearing: Hearing = hear,
 ) -> tuple[HeardWord, ...]:
     """The spoken words of `pieces` (seconds, in order) with rough times.
 
     Words that the text has right are the script's own. `progress` is told the share done.
     """
-    follower = Follower(script)
+    follower = Follower(script, hearing)
     keys = [key_of(word.spoken) for word in script.words]
     found: list[HeardWord] = []
     at = 0

@@ -58,7 +58,7 @@ _MOST_TOKENS = 420
 _RATE = 16_000
 _MOST_FRAMES, _PAD_FRAMES = 3000, 100
 _PUNCTUATION = re.compile(r"^[^\w']+|[^\w']+$")
-LIKELY = 0.03
+LIKELY = 0.02
 """A word with a smaller chance is doubtful; see `read_along`."""
 
 

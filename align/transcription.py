@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from align.agreement import compare_spoken
 from align.assemble import Part, Stretch, assemble, plan
+from align.memory import Memory
 from align.overhear import overhear
 from align.recognise import LANGUAGE, Segment, Transcript, recognise_piece
 from align.recording import Recording, at_speech_rate, recording
@@ -206,11 +207,9 @@ def _align(
     check: bool,
     progress: _Progress,
 ) -> Timing:
-    from align.engines import get_aligner
-
     script = speakable(text, lexicon) if text is not None else None
-    if engine is None or isinstance(engine, str):
-        engine = get_aligner(engine) if engine else get_aligner()
+    memory = Memory()
+    engine = _engine(engine, memory)
     source = recording(given)
     heard = _listen(source, _LONGEST_S if script is None else _USUAL_S)
     progress(_LISTENED)
@@ -220,7 +219,7 @@ def _align(
     if script is not None and short and not check:
         parts, remark = [_whole(heard, script)], ""
     else:
-        parts, remark = _parts(source, heard, script, lexicon, progress)
+        parts, remark = _parts(source, heard, script, lexicon, progress, memory)
     timing = assemble(
         source,
         parts,
@@ -230,6 +229,19 @@ def _align(
         progress=lambda share: progress(_RECOGNISED + (1 - _RECOGNISED) * share),
     )
     return _remarked(timing, remark, script)
+
+
+def _engine(engine: str | Aligner | None, memory: Memory) -> Aligner:
+    """The engine asked for; one of ours that is found by its name hears with `memory`."""
+    from align.engines import get_aligner
+    from align.engines.combined import CombinedAligner
+    from align.engines.nnet import NnetAligner
+
+    if engine is None or engine == CombinedAligner.name:
+        return CombinedAligner(NnetAligner(hearing=memory.hear))
+    if engine == NnetAligner.name:
+        return NnetAligner(hearing=memory.hear)
+    return get_aligner(engine) if isinstance(engine, str) else engine
 
 
 def _refuse_too_much(script: Script, heard: _Heard) -> None:
@@ -252,6 +264,7 @@ def _parts(
     script: Script | None,
     lexicon: Mapping[str, str] | None,
     progress: _Progress,
+    memory: Memory,
 ) -> tuple[list[Part], str]:
     """What is said in each piece, by the recogniser and the text, and a remark on the whole."""
 
@@ -261,7 +274,7 @@ def _parts(
     if script is None:
         return _own_scripts(_transcribe(source, heard, progress=listened), heard, lexicon), ""
 
-    words = overhear(source, heard.pieces, script, _Listener(heard), listened)
+    words = overhear(source, heard.pieces, script, _Listener(heard), listened, memory.hear)
     if not words:
         if len(heard.pieces) > 1:
             raise _no_words(heard)

@@ -1,4 +1,4 @@
-"""Where somebody speaks: silero-vad (MIT) through ONNX Runtime, without torch.
+"""Where somebody speaks: silero-vad (MIT), with NumPy alone (`align._silero`).
 
 `speech_probability` gives one number per 32 ms; `speech_spans` turns them into stretches
 of speech; `pieces_at_pauses` cuts long sounds where it is quiet.
@@ -7,10 +7,11 @@ of speech; `pieces_at_pauses` cuts long sounds where it is quiet.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from align._silero import FRAME, Detector, State, read_detector
 from media.errors import NoSpeechError
 from weights.once import loaded_once
 
@@ -32,9 +33,7 @@ __all__ = [
 ]
 
 RATE = 16000
-_FRAME = 512
-_CONTEXT = 64
-FRAME_S = _FRAME / RATE
+FRAME_S = FRAME / RATE
 # A whole number of frames, whatever the rate.
 BLOCK_S = 12
 _SPEAKS = 0.5
@@ -49,17 +48,10 @@ _LEAST_SHARE = 0.4
 
 
 @loaded_once
-def _session() -> Any:
+def _detector() -> Detector:
     from align._weights import silero_path
 
-    # Before ONNX Runtime is imported: the registry tells it to send nothing to its maker.
-    path = silero_path()
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return read_detector(silero_path())
 
 
 def speech_probability(sound: Sound) -> NDArray[np.float32]:
@@ -77,19 +69,14 @@ def probabilities(blocks: Iterable[Sound]) -> NDArray[np.float32]:
     """`speech_probability` of consecutive blocks of `BLOCK_S` seconds (the last may be shorter)."""
     from align.recording import at_speech_rate
 
-    state = np.zeros((2, 1, 128), dtype=np.float32)
-    before = np.zeros(_CONTEXT, dtype=np.float32)
-    rate = np.array(RATE, dtype=np.int64)
-    found: list[float] = []
+    state = State.silent()
+    found = [np.zeros(0, np.float32)]
     for block in blocks:
         part = at_speech_rate(block).samples
-        part = np.pad(part, (0, -len(part) % _FRAME))
-        for i in range(0, len(part), _FRAME):
-            frame = np.concatenate([before, part[i : i + _FRAME]])[None]
-            output, state = _session().run(None, {"input": frame, "state": state, "sr": rate})
-            before = frame[0, -_CONTEXT:]
-            found.append(float(output[0, 0]))
-    return np.asarray(found, dtype=np.float32)
+        if len(part):
+            odds, state = _detector()(np.pad(part, (0, -len(part) % FRAME)), state)
+            found.append(odds)
+    return np.concatenate(found)
 
 
 def speech_spans(

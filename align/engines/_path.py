@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Graph", "Step", "best_path", "build_graph"]
 
 _NEVER = np.float32(-1e30)
+# Frames gone through before bits are packed.
+_BLOCK = 64
 _NUMBER = {phone: number for number, phone in enumerate(PHONES)}
 
 
@@ -123,44 +125,81 @@ def best_path(
     odds that a boundary lies where frame t begins; changing state at t earns them. `leash`
     float32 [n, words + 1] is what each word costs in each frame (the last column, pauses).
     """
-    frames, states, words = len(scores), len(graph), len(graph.ends)
+    frames = len(scores)
     if whole and frames < graph.shortest:
         return None
-    moved = np.zeros((frames, -(-states // 8)), np.uint8)
-    from_pause = np.zeros((frames, -(-words // 8)), np.uint8)
-    chosen = np.zeros((frames, words), np.int8)
-    cost = np.zeros(states, np.float32)
-    cost[graph.pauses] = pause_cost
-    table = np.full(states + 2 * words + 1, _NEVER, np.float32)
-    reach = np.full(states + 1, _NEVER, np.float32)  # one more for the padding of `ends`
-    starts = graph.before == states + words
-    reach[:-1][starts] = scores[0][graph.phone[starts]]
-    reach[graph.pauses[0]] = scores[0][SILENCE]
-    rows = np.arange(words)
-    for t in range(1, frames):
-        at_ends = reach[graph.ends]
-        best = at_ends.argmax(axis=1)
-        ended = at_ends[rows, best]
-        paused = reach[graph.pauses[:-1]]
-        entry = paused.copy()
-        np.maximum(entry[1:], ended[:-1], out=entry[1:])
-        table[:states], table[states:-1] = reach[:-1], np.concatenate([ended, entry])
-        came = table[graph.before]
-        came += boundary[t] * graph.opens
-        came -= cost
-        stay = reach[:-1]
-        moves = came > stay
-        moved[t] = np.packbits(moves)
-        from_pause[t] = np.packbits(paused >= entry)
-        chosen[t] = best
-        reach[:-1] = np.where(moves, came, stay) + scores[t][graph.phone]
+    search = _Search(graph, scores[0])
+    for at in range(1, frames, _BLOCK):
+        block = slice(at, at + _BLOCK)
+        sounds = scores[block].take(graph.phone, axis=1)
         if leash is not None:
-            reach[:-1] -= leash[t][graph.word]
+            sounds -= leash[block].take(graph.word, axis=1)
+        gains = boundary[block, None] * graph.opens
+        gains[:, graph.pauses] -= np.float32(pause_cost)
+        search.go(sounds, gains)
     goals = [*graph.ends[-1], graph.pauses[-1]] if whole else [*graph.ends.flat, *graph.pauses[1:]]
-    last = max(goals, key=lambda s: float(reach[s]))
-    if reach[last] <= 0.5 * _NEVER:
+    last = max(goals, key=lambda s: float(search.table[s]))
+    if search.table[last] <= 0.5 * _NEVER:
         return None
-    return _traced(graph, last, moved, from_pause, chosen), float(reach[last]) / frames
+    return _traced(graph, last, *search.choices()), float(search.table[last]) / frames
+
+
+class _Search:
+    """The best scores so far, and what there was to choose in every frame.
+
+    `table` float32 holds the states, nowhere, the ends of words, the entries of words: one
+    `take` finds what every state follows.
+    """
+
+    def __init__(self, graph: Graph, scores: Floats) -> None:
+        states, words = len(graph), len(graph.ends)
+        self._states, self._words = states, words
+        self.table = np.full(states + 1 + 2 * words, _NEVER, np.float32)
+        starts = graph.before == states + words
+        self.table[:states][starts] = scores[graph.phone[starts]]
+        self.table[graph.pauses[0]] = scores[SILENCE]
+        # `Graph.before` has nowhere last; a padded end of `Graph.ends` is nowhere already.
+        after = np.where(graph.before == states + 2 * words, -1, graph.before - states)
+        self._before = np.where(graph.before < states, graph.before, states + 1 + after)
+        self._ends = np.ascontiguousarray(graph.ends.T)
+        self._pauses = graph.pauses[:-1].copy()
+        self._moved = [np.zeros((1, -(-states // 8)), np.uint8)]
+        self._from_pause = [np.zeros((1, -(-words // 8)), np.uint8)]
+        self._variant = [np.zeros((1, words), np.int8)]
+
+    def go(self, sounds: Floats, gains: Floats) -> None:
+        """On by as many frames as `sounds` and `gains` float32 [n, states] have: what a frame
+        sounds like in each state, and what entering the state earns.
+        """
+        count, states, words = len(sounds), self._states, self._words
+        table, reach = self.table, self.table[:states]
+        left = table[states : states + words]  # what lies before each word: nowhere, or a word
+        ended = table[states + 1 : states + 1 + words]
+        entry = table[states + 1 + words :]
+        ends = np.empty((count, *self._ends.shape), np.float32)
+        paused, entries = (np.empty((count, words), np.float32) for _ in range(2))
+        came, moved = np.empty(states, np.float32), np.empty((count, states), np.bool_)
+        for k in range(count):
+            table.take(self._ends, out=ends[k], mode="clip")
+            np.maximum.reduce(ends[k], axis=0, out=ended)
+            reach.take(self._pauses, out=paused[k], mode="clip")
+            np.maximum(paused[k], left, out=entry)
+            entries[k] = entry
+            table.take(self._before, out=came, mode="clip")
+            came += gains[k]
+            np.greater(came, reach, out=moved[k])
+            np.maximum(came, reach, out=reach)
+            reach += sounds[k]
+        self._moved.append(np.packbits(moved, axis=1))
+        self._from_pause.append(np.packbits(paused >= entries, axis=1))
+        self._variant.append(ends.argmax(axis=1).astype(np.int8))
+
+    def choices(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int8]]:
+        """Of every frame: bits of the states that were entered, bits of the words whose pause
+        is the better of their neighbours on the left, and the best way to have said each word.
+        """
+        moved, from_pause = (np.concatenate(x) for x in (self._moved, self._from_pause))
+        return moved, from_pause, np.concatenate(self._variant)
 
 
 def _bit(row: NDArray[np.uint8], index: int) -> bool:

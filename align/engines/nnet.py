@@ -14,6 +14,7 @@ loud parts, with a confidence of at most 0.1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -268,13 +269,16 @@ def _begun(loud: NDArray[np.bool_], phone: Placed, before: float) -> float:
     return float(np.clip(start, earliest, min(phone.start_s + _BURST_S, middle)))
 
 
+Hearing = Callable[["Sound", Network], Heard]
+
+
 class NnetAligner:
     """The learned aligner. `weights` is a file of the training command's; None, the shipped one."""
 
     name = "nnet"
 
-    def __init__(self, weights: Path | None = None) -> None:
-        self._weights = weights
+    def __init__(self, weights: Path | None = None, hearing: Hearing = hear) -> None:
+        self._weights, self._hear = weights, hearing
 
     def align(self, sound: Sound, script: Script) -> Timing:
         """Time every word and phone of `script` in `sound` (any rate).
@@ -299,7 +303,7 @@ class NnetAligner:
         duration = float(sound.duration_s)
         check_fits(script, duration)
         network = load_network(self._weights or aligner_path())
-        phones = place(hear(sound, network), pronunciations(script), network, guide)
+        phones = place(self._hear(sound, network), pronunciations(script), network, guide)
         if phones is None:
             from align.spread import spread
 
