@@ -6,7 +6,8 @@
 
 Quick rather than best: mouths come from the footage around the stretch, the motion model is a
 small one, the choice looks a few frames ahead only (`MouthStream`), and the picture is
-encoded fast. What is delivered is made by `resync`.
+encoded fast. In footage of a variable rate lips go by the time at which a frame is shown
+(`lipsync.clock`). What is delivered is made by `resync`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from lipsync.clock import (
+    frames_between,
+    second_on_frames,
+    shown_at,
+    sound_on_frames,
+    timing_on_frames,
+)
 from lipsync.engines import BankSource, Progress
 from lipsync.stream import MOST_DELAY, Finished, MouthModel, MouthStream
 from media.errors import MediaError, NoFaceError
@@ -51,6 +59,7 @@ class PreviewShot:
         footage: Path,
         *,
         stretch: tuple[int, int] | None = None,
+        seconds: tuple[float, float] | None = None,
         at: tuple[float, float] | None = None,
         face: FaceChoice | None = None,
         cache: Path | None = None,
@@ -59,7 +68,8 @@ class PreviewShot:
     ) -> PreviewShot:
         """Track `footage` (or read the kept track) and learn its mouths around `stretch`.
 
-        `at` or `face` chooses whose, as in `track_faces`.
+        `stretch` are frames; `seconds` says the same in seconds of the footage. `at` or `face`
+        chooses whose, as in `track_faces`.
         Raises `NoFaceError`, `MediaError`, `ArchiveError` as `resync` does.
         """
         from lipsync.faces import track_faces
@@ -70,6 +80,8 @@ class PreviewShot:
         info = probe(footage)
         kept = cache or user_cache_dir() / "lipsync"
         track = track_faces(footage, at=at, face=face, progress=progress, cache=kept)
+        if stretch is None and seconds is not None:
+            stretch = frames_between(track, *seconds)
         first, stop = stretch or (0, len(track))
         if not 0 <= first < stop <= len(track):
             raise MediaError(
@@ -100,7 +112,7 @@ class PreviewShot:
         from media.video import prefetch, read_pictures
 
         first, stop = self.stretch
-        begin = float(self.info.rate.time_of(first))
+        begin = shown_at(self.track, first)
         at = begin if start_s is None else start_s
         stream = self.model.stream(
             self.info.rate,
@@ -109,7 +121,8 @@ class PreviewShot:
             track=self.track,
             first=first,
         )
-        stream.say(timing, sound, at)
+        said = timing_on_frames(self.track, timing, at)
+        stream.say(said, sound_on_frames(self.track, sound, at), second_on_frames(self.track, at))
         heard = _placed(sound, at - begin)
         pictures = prefetch(read_pictures(self.info.path, first, stop), 8)
         count = 0

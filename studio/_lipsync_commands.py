@@ -191,13 +191,11 @@ def _open(
 
     info = probe(footage)
     begin, end = (at + s for s in speech_span(times))
-    first = max(0, info.rate.frame_at(max(0.0, begin - lead)))
-    total = info.frames or info.rate.frames_in(info.duration_s)
-    if first >= total:
+    if begin - lead >= info.duration_s:
         raise TextError(
             f"the line starts at {begin:.2f} s and the footage '{footage}' ends at "
             f"{float(info.duration_s):.2f} s; start it earlier"
         )
-    stop = min(total, info.rate.frame_at(end + lead) + 1)
+    around = (begin - lead, end + lead)
     choice = chosen_face(face, (begin, end))
-    return PreviewShot.open(footage, face=choice, stretch=(first, stop), progress=progress)
+    return PreviewShot.open(footage, face=choice, seconds=around, progress=progress)
