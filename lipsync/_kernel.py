@@ -25,6 +25,7 @@ Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.floating[Any]]
 
+_CENTRES = (1500, 3000)
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 _BLOCK = 512  # rows of the kernel that are worked on at once
 # Widths of the radial functions, as multiples of the median squared distance.
@@ -95,7 +96,7 @@ def fit_kernel(
     folds: NDArray[np.intp],
     *,
     judged: Sequence[int],
-    most_centres: int = 1500,
+    most_centres: int | None = None,
     strengths: Sequence[float] = _STRENGTHS,
     together: int = 1,
     seed: int = 0,
@@ -107,7 +108,8 @@ def fit_kernel(
     over the columns `judged`, is used. `together`: see `KernelFit`.
     """
     n = len(wanted)
-    chosen = np.sort(np.random.default_rng(seed).permutation(n)[:most_centres])
+    most = int(np.clip(n // 3, *_CENTRES)) if most_centres is None else most_centres
+    chosen = np.sort(np.random.default_rng(seed).permutation(n)[:most])
     centres = tuple(s[chosen] for s in streams)
     spans = tuple(_span(c) for c in centres)
     kernel = empty_far((n, len(chosen)), np.float32)  # the largest array of all: 70 MB
@@ -171,7 +173,7 @@ class _Problem:
         ridge.flat[:: len(ridge) + 1] += 1e-6
         gram += ridge
         del ridge
-        return np.asarray(np.linalg.solve(gram, right))
+        return _solved(gram, right)
 
     def held_out(self, strength: float) -> Doubles:
         """Every group predicted by the others."""
@@ -183,6 +185,17 @@ class _Problem:
     def score(self, guess: Doubles, judged: Sequence[int]) -> float:
         """Mean correlation over the columns that count."""
         return float(np.mean([_correlation(guess[:, j], self.target[:, j]) for j in judged]))
+
+
+def _solved(system: Doubles, right: Doubles) -> Doubles:
+    """x of system @ x = right; the system is symmetric, and all but surely positive."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    try:
+        factor = cho_factor(system, lower=True, check_finite=False)
+    except LinAlgError:
+        return np.asarray(np.linalg.solve(system, right))
+    return np.asarray(cho_solve(factor, right, check_finite=False))
 
 
 def _product(kernel: Floats, rows: NDArray[np.intp], weights: Doubles) -> Doubles:

@@ -1,10 +1,11 @@
 """A few small networks that learn beside the kernel regression, in numpy alone.
 
 Each has two hidden layers and has not seen one part of the examples, so that together they tell
-how well they do on speech that was not learnt; a new line is given to all of them, and their mean
-counts. An input that did not move in what a network saw says nothing to it. Rectified units with
-dropout (N. Srivastava and others, 2014), weights moved by Adam with decay apart from the gradient
-(I. Loshchilov and F. Hutter, 2019), its steps growing first.
+how well they do on speech that was not learnt; of a long archive two begin differently for every
+part. A new line is given to all of them, and their mean counts. An input that did not move in what
+a network saw says nothing to it. Rectified units with dropout (N. Srivastava and others, 2014),
+weights moved by Adam with decay apart from the gradient (I. Loshchilov and F. Hutter, 2019), its
+steps growing first.
 
 Hundreds of steps make a difference in the last bit a visible one, so whoever wants the same bits
 whatever the number of threads limits the linear algebra to one (`lipsync.motion` does).
@@ -27,6 +28,8 @@ Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 _UNITS = 192
+# So many networks have not seen the same part, of so many examples at least; else one.
+_EACH, _MANY = 2, 4500
 _KEPT_INPUTS, _KEPT_UNITS = np.float32(0.8), np.float32(0.7)
 _BATCH, _EPOCHS = 128, 20
 _STEP, _DECAY, _WARMING = 3e-3, 3e-2, 0.3
@@ -43,9 +46,10 @@ class NetworkFit:
 
     `middle` and `spread` float32[d] of the features, `mean` and `scale` float64[k] of the numbers;
     `members` hold weights and offsets of three layers each. `held_out` float64[n, k] are
-    predictions of the examples by the members that had not seen them. `calm` float64[k]: how much
-    the members' mean moves on the examples, in terms of how much each of them does (at most 1; on
-    new speech they agree a little less than on what most of them have seen).
+    the mean predictions of the examples by the members that had not seen them. `calm` float64[k]:
+    how much the mean of all members moves on the examples, in terms of how much the means of those
+    that have seen the same do (at most 1; on new speech they agree a little less than on what most
+    of them have seen).
     """
 
     middle: Floats
@@ -96,17 +100,17 @@ def fit_networks(
     mean, scale = wanted.mean(0), np.maximum(wanted.std(0), 1e-6)
     aims = ((wanted - mean) / scale).astype(np.float32)
     held_out, total = np.zeros_like(wanted), np.zeros_like(wanted)
-    moved = np.zeros(wanted.shape[1])
-    members = []
+    moved, counts = np.zeros(wanted.shape[1]), np.array(importance, np.float32)
+    members, each = [], _EACH if len(known) >= _MANY else 1
     for group, flat in zip(groups, still, strict=True):
-        seen = np.flatnonzero(folds != group)
-        rng = np.random.default_rng((seed, int(group)))
-        member = _trained(known, aims, seen, np.array(importance, np.float32), flat, rng)
-        every = _forward(member, known)
+        seen, every = np.flatnonzero(folds != group), np.zeros_like(aims)
+        for number in range(each):
+            rng = np.random.default_rng((seed, number, int(group)))
+            members.append(_trained(known, aims, seen, counts, flat, rng))
+            every += _forward(members[-1], known) / each
         held_out[folds == group] = every[folds == group] * scale + mean
         total += every
         moved += every.var(0, dtype=np.float64)
-        members.append(member)
     calm = total.std(0) / np.maximum(np.sqrt(moved * len(groups)), 1e-9)
     return NetworkFit(middle, spread, mean, scale, tuple(members), held_out, np.minimum(calm, 1))
 

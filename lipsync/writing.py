@@ -250,7 +250,9 @@ def changed_pictures(work: Written, begin: Begin = _ANEW) -> Iterator[Changed]:
     weights = fade_weights(work.job.usable, target.shot, fade)
     paster = Paster(seed=work.job.seed, matte=work.deliver == "patch", light=begin.light)
     pictures = prefetch(_tracked_pictures(work, begin), _AHEAD)
-    while group := tuple(islice(pictures, work.batch)):
+    groups = iter(lambda: tuple(islice(pictures, work.batch)), ())
+    # Mouths are drawn in one thread and laid in by another: neither waits for the other.
+    for group in prefetch((_drawn(work, group) for group in groups), 1):
         for picture, changes in _changed_group(work, paster, group, weights):
             ends = (picture.index + 1) % work.piece == 0
             yield Changed(picture, changes, paster.light if ends else None)
@@ -286,17 +288,28 @@ def _tracked_pictures(work: Written, begin: Begin) -> Iterator[Picture]:
         yield picture
 
 
-def _changed_group(
-    work: Written, paster: Paster, group: tuple[Picture, ...], weights: Floats
-) -> Iterator[tuple[Picture, tuple[Change, ...]]]:
+class _Mouth(NamedTuple):
+    """A new mouth and where it goes: the frame's own `crop`, its points, and the map to the crop,
+    both in the pixels that the footage stores.
+    """
+
+    patch: MouthPatch
+    crop: NDArray[np.uint8]
+    landmarks: Floats
+    to_crop: Floats
+
+
+_Drawn = list[tuple["Picture", _Mouth | None]]
+
+
+def _drawn(work: Written, group: tuple[Picture, ...]) -> _Drawn:
+    """Pictures of the footage with their new mouths, None where they keep their own."""
     from lipsync.crop import crop, crop_area, crop_transforms, landmarks_in_crop
 
     track, usable = work.job.target, work.job.usable
     chosen = [p for p in group if p.index < len(usable) and usable[p.index]]
     if not chosen:
-        paster.reset()
-        yield from ((picture, ()) for picture in group)
-        return
+        return [(picture, None) for picture in group]
     landmarks = track.landmarks[[p.index for p in chosen]]
     let_go(track.landmarks)
     transforms = crop_transforms(landmarks, work.job.crop)
@@ -307,23 +320,31 @@ def _changed_group(
     inside = landmarks_in_crop(landmarks, transforms)
     patches = _patches(work, chosen, crops, inside, maps)
     stored = track.in_footage(landmarks)
-    at = {p.index: k for k, p in enumerate(chosen)}
-    for picture in group:
-        k, index = at.get(picture.index), picture.index
-        if k is None:
+    mouths = map(_Mouth, patches, crops, stored, maps)
+    new = {p.index: mouth for p, mouth in zip(chosen, mouths, strict=True)}
+    return [(picture, new.get(picture.index)) for picture in group]
+
+
+def _changed_group(
+    work: Written, paster: Paster, group: _Drawn, weights: Floats
+) -> Iterator[tuple[Picture, tuple[Change, ...]]]:
+    shot = work.job.target.shot
+    for picture, mouth in group:
+        index = picture.index
+        if mouth is None:
             paster.reset()
             yield picture, ()
             continue
-        if index and track.shot[index] != track.shot[index - 1]:
+        if index and shot[index] != shot[index - 1]:
             paster.reset()
         change = paster.change(
             picture,
-            patches[k],
-            stored[k],
-            maps[k],
+            mouth.patch,
+            mouth.landmarks,
+            mouth.to_crop,
             weight=float(weights[index]),
             index=index,
-            target_crop=crops[k],
+            target_crop=mouth.crop,
         )
         yield picture, () if change is None else (change,)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -121,8 +122,10 @@ def resync(
         heard, times = _heard(sound, text, timing, scene, at_s)
         first, last = speech_span(times)
         choice = chosen_face(face, (at_s + first, at_s + last))
-        find_face(footage, progress, choice, listen=not archive_only)
-        laid, times = _placed(watermark(heard), times, at_s)
+        with ThreadPoolExecutor(1, "mark") as meanwhile:
+            marked = meanwhile.submit(watermark, heard)
+            find_face(footage, progress, choice, listen=not archive_only)
+            laid, times = _placed(marked.result(), times, at_s)
         report = render(
             footage,
             laid,

@@ -51,7 +51,9 @@ _CONTEXT_TAPER = np.array([0.25, 0.5, 0.8, 1.0, 0.8, 0.5, 0.25])
 # Degrees of head turn that cost as much as one spread of the lips.
 _POSE_DEG = np.array([7.0, 7.0, 20.0], np.float32)
 _LOOK_WEIGHT, _LIGHT_WEIGHT, _SHAPE_JOIN = 1.5, 8.0, 0.15
-_BLUR_WEIGHT = 1.0
+# How much less fine detail (log energy) than the middle costs 1, twice as much 4: a head that
+# moves fast smears lips, and their points are found badly. At most so many times as much counts.
+_BLUR, _BLUR_MOST = 0.25, 3.0
 # The warp may change what a mouth was filmed doing by this much (eye distances).
 _OPEN_MORE, _OPEN_LESS, _WIDER, _JAW_SHIFT = 0.05, 0.12, 0.06, 0.06
 # Seconds over which a join is spread, and the spread of the smoothing of the warp.
@@ -159,7 +161,7 @@ def bank_of(learnt: Learnt, weights: Weights, rates: Floats, rate: float) -> Ban
     ]
     return Bank(
         target=target,
-        penalty=(_BLUR_WEIGHT * blur).astype(np.float32),
+        penalty=(np.minimum(blur / _BLUR, _BLUR_MOST) ** 2).astype(np.float32),
         look=np.concatenate(look, axis=1).astype(np.float32),
         shut=mouths.shape[:, OPENING] <= learnt.model.closed_below,
         source=mouths.source,

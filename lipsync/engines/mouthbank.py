@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,8 @@ class MouthBankRenderer:
             self._learnt = learn(job.sources, job.crop, seed=job.seed, progress=progress, key=key)
             self._artist = MouthArtist(self._learnt.mouths)
             give_back()
+        from threadpoolctl import threadpool_limits
+
         if progress:
             progress("choosing mouths", 0, None)
         target = job.target
@@ -121,7 +124,8 @@ class MouthBankRenderer:
             job.timing, job.sound, target.rate, len(target), articulation=self.articulation
         )
         assert self._artist is not None
-        self._predicted, self._plan = shapes, plan(job, self._learnt, shapes)
+        with threadpool_limits(limits=1, user_api="blas"):  # small products: threads only spin
+            self._predicted, self._plan = shapes, plan(job, self._learnt, shapes)
         self._artist.begin(first_face(job, self._plan))
 
     def render(self, indices: Sequence[int], crops: Pixels, landmarks: Floats) -> list[MouthPatch]:
@@ -169,14 +173,27 @@ def learn(
     progress: Progress | None = None,
     key: tuple[object, ...] = (),
 ) -> Learnt:
-    """Read the mouths of `sources` and fit the motion. Raises `ArchiveError` without mouths."""
-    mouths = collect(sources, crop, progress, most=most)
-    if progress:
-        progress("learning how the lips follow speech", 0, None)
+    """Read the mouths of `sources` and fit the motion. Raises `ArchiveError` without mouths.
+
+    The motion needs tracks and sounds alone, so it is learnt while the pictures are read.
+    """
+    with ThreadPoolExecutor(1, "learning") as pool:
+        motion = pool.submit(_motion, sources, seed)
+        mouths = collect(sources, crop, progress, most=most)
+        if progress:
+            progress("learning how the lips follow speech", 0, None)
+        model, examples = motion.result()
+    return Learnt(key, mouths, model, examples)
+
+
+def _motion(
+    sources: Sequence[BankSource], seed: int
+) -> tuple[MotionModel, tuple[MotionExample, ...]]:
+    """The motion model, and what it was learnt from, in sync."""
     examples = _examples(sources)
     model = MotionModel.fit(examples, seed=seed, hear=True)
     # Their sound is not wanted again: of half an hour it is 0.1 GB.
-    return Learnt(key, mouths, model, tuple(replace(e, sound=None) for e in examples))
+    return model, tuple(replace(e, sound=None) for e in examples)
 
 
 def _examples(sources: Sequence[BankSource]) -> list[MotionExample]:

@@ -44,7 +44,7 @@ VERSION_OF: Mapping[str, int] = {
     "takes": 6,
     "timing": 1,
     "match": 2,
-    "shot": 6,
+    "shot": 7,
     "check": 1,
     "package": 1,
 }

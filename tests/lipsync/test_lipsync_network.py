@@ -91,6 +91,18 @@ def test_what_never_moved_says_nothing_when_it_does() -> None:
     assert networks.members[1][0][3].any()
 
 
+def test_of_many_examples_two_networks_have_seen_the_same() -> None:
+    rng = np.random.default_rng(4)
+    features = rng.standard_normal((4500, 3)).astype(np.float32)
+    wanted = np.abs(features[:, :1]).astype(float)
+    networks = fit_networks(features, wanted, np.arange(4500) // 2250, importance=(1,))
+    assert networks is not None
+    assert len(networks.members) == 4
+    assert (networks.members[0][0] != networks.members[1][0]).any()
+    assert np.corrcoef(networks.held_out[:, 0], wanted[:, 0])[0, 1] > 0.9
+    assert (networks.calm > 0.9).all()
+
+
 def test_an_input_far_out_counts_as_one_at_four_spreads() -> None:
     rng = np.random.default_rng(3)
     features = rng.standard_normal((300, 3)).astype(np.float32)
