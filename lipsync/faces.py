@@ -237,6 +237,7 @@ class _Record:
         self._nothing = np.full((LANDMARKS, 3), np.nan, np.float32)
         # One thread alone, so notes are taken in order.
         self._notes = ThreadPoolExecutor(1, "notes")
+        self._notes.submit(_ready_to_smooth)
         self._due: deque[Future[None]] = deque()
 
     def __enter__(self) -> _Record:
@@ -279,6 +280,12 @@ class _Record:
         track = assembled(steady, shot, rate, size, self._reasons, self._times, sha256)
         doubt = doubts(self._watch.notes(), track.landmarks, track.pose, shot, float(rate))
         return replace(track, doubt=doubt, faces=max(follower.faces, 1), likeness=follower.who)
+
+
+def _ready_to_smooth() -> None:
+    """Import what smoothing wants, which takes seconds, while the face is followed."""
+    import scipy.ndimage
+    import scipy.signal  # noqa: F401
 
 
 def assembled(
