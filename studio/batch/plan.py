@@ -39,7 +39,7 @@ _SPEAK = (
     *MARK_WEIGHTS,
 )
 VERSION_OF: Mapping[str, int] = {
-    "voice": 4,
+    "voice": 5,
     "faces": 1,
     "takes": 6,
     "timing": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -185,13 +186,24 @@ def test_layers_are_held_back_where_that_sounds_better_by_more_than_it_loses(
     voice = Voice("fitted", np.zeros(256, "f"), layers={"layer": np.ones(4, np.float32)})
     fitting = fit._Fit(listen(reels[:EACH]), 0, fit.Effort(), None, lambda *_: None, NOTHING_KEPT)
 
-    def chosen(worn: float) -> float:
-        def marks(less: Voice, _sentences: int) -> Measured:
-            share = float(less.layers["layer"][0])
-            return Measured(0.84, 0.88 + 0.016 * share, 0.0, 3.3 - worn * share)
+    tried: list[tuple[str, ...]] = []
 
-        monkeypatch.setattr(fitting, "_marks", marks)
+    def chosen(worn: float) -> float:
+        def marks(less: Voice, texts: Sequence[str], names: Sequence[str]) -> Measured:
+            tried.append(tuple(texts))
+            assert tuple(names) == ("ge2e", "dnsmos")  # no judge
+            share = float(less.layers["layer"][0])
+            return Measured(np.nan, 0.88 + 0.016 * share, np.nan, 3.3 - worn * share)
+
+        monkeypatch.setattr(fitting.listener, "measure", marks)
+        tried.clear()
         return float(fitting._tempered(voice).layers["layer"][0])
 
-    assert chosen(0.0) == 1
+    assert chosen(0.05) == pytest.approx(0.8)
+    assert len(tried) == 1  # good as it is
+    assert chosen(0.15) == pytest.approx(0.8)
+    assert len(tried) == 2  # less of them was worse
+    lengths = [len(text.split()) for text in tried[0]]
+    assert min(lengths) <= 6
+    assert max(lengths) >= 20
     assert chosen(0.45) == pytest.approx(0.6)

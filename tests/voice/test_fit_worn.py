@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from align.text import Script
+from media.audio import Sound
 from voice._band import band_filter
 from voice._fit_gradient import Prepared
 from voice._fit_person import Listener
@@ -69,20 +71,41 @@ def test_side_by_side_keeps_the_order(workers: int) -> None:
         side_by_side(lambda k: 1 / k, [1, 0, 2], workers)
 
 
-def test_a_listener_hears_no_sentence_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[tuple[float, str]] = []
+class Speaker:
+    """Says every line as a tone as long as the line; remembers which."""
 
-    def row(_self: Listener, voice: Voice, text: str) -> tuple[float, float, float, float]:
-        heard.append((float(voice.style[0]), text))
-        return float(voice.style[0]), 0.5, float(len(text)), 3.0
+    name = "tone"
 
-    monkeypatch.setattr(Listener, "_row", row)
+    def __init__(self) -> None:
+        self.spoken: list[tuple[float, int]] = []
+
+    def speak(self, script: Script, voice: Voice, *_: object) -> SimpleNamespace:
+        self.spoken.append((float(voice.style[0]), len(script.text)))
+        samples = np.full(100 * len(script.text), voice.style[0], np.float32)
+        return SimpleNamespace(sound=Sound(samples, CLIP_RATE))
+
+
+def test_a_listener_says_and_marks_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked: list[tuple[str, int]] = []
+
+    def mark(_self: Listener, name: str, sound: Sound, _text: str) -> float:
+        marked.append((name, len(sound)))
+        return float(sound.samples[0]) + len(sound)
+
+    monkeypatch.setattr(Listener, "_mark", mark)
     nobody: Any = None
-    listener = Listener(nobody, nobody, 2)
-    one, two = (Voice("v", np.full(256, k, np.float32)) for k in (0.1, 0.2))
-    assert listener.measure(one, ["a", "bb"]).wer == 1.5
-    assert listener.measure(one, ["a", "bb", "cccccc"]).wer == 3.0
-    assert listener.measure(two, ["a"]).similarity == pytest.approx(0.2)
+    speaker: Any = Speaker()
+    listener = Listener(nobody, speaker, 2)
+    one, two = (Voice("v", np.full(256, k, np.float32)) for k in (0.25, 0.5))
+    some = listener.measure(one, ["Go.", "Gone."], ("ge2e", "dnsmos"))
+    assert some.ge2e == some.dnsmos == pytest.approx(400.25)
+    assert np.isnan(some.similarity)
+    assert np.isnan(some.wer)
+    assert len(marked) == 4
+    whole = listener.measure(one, ["Go.", "Gone.", "Gone by."])
+    assert whole.wer == pytest.approx(1600 / 3 + 0.25)
+    assert len(marked) == 4 + 4 + 4  # the two that were missing on two lines, all on the third
+    assert listener.measure(two, ["Go."]).similarity == pytest.approx(300.5)
     layered = Voice("v", one.style, layers={"generator": np.ones(4, np.float32)})
-    listener.measure(layered, ["a"])
-    assert [text for _, text in sorted(heard)] == ["a", "a", "bb", "cccccc", "a"]
+    listener.measure(layered, ["Go."])
+    assert sorted(speaker.spoken) == [(0.25, 3), (0.25, 3), (0.25, 5), (0.25, 8), (0.5, 3)]
