@@ -82,7 +82,9 @@ class Detector:
             cell += doors[:_CELLS] * np.tanh(row[3 * _CELLS :])
             hidden = np.multiply(doors[2 * _CELLS :], np.tanh(cell), out=output)
         odds = np.maximum(outputs, 0.0) @ self.last + np.float32(self.offset)
-        return 1.0 / (1.0 + np.exp(np.minimum(-odds, _FAR))), State(whole[-CONTEXT:].copy(), hidden.copy(), cell)
+        return 1.0 / (1.0 + np.exp(np.minimum(-odds, _FAR))), State(
+            whole[-CONTEXT:].copy(), hidden.copy(), cell
+        )
 
     def _seen(self, parts: Floats) -> Floats:
         """What the layers before the cell make of stretches [n, 576]: [n, 128]."""

@@ -59,7 +59,8 @@ _RATE = 16_000
 _MOST_FRAMES, _PAD_FRAMES = 3000, 100
 _PUNCTUATION = re.compile(r"^[^\w']+|[^\w']+$")
 LIKELY = 0.02
-"""A word with a smaller chance is doubtful; see `read_along`."""
+"""A word with a smaller chance is doubtful; see `read_along`. Of 57 pieces of right words the least
+likely word had .024; with a small word left out it had .018 at most but in two of 57."""
 
 
 @dataclass(frozen=True, slots=True)
