@@ -123,8 +123,11 @@ def recogniser(at_once: int = 1) -> tuple[Any, Lock]:
 
     from align._weights import whisper_folder
 
-    torch = sys.modules.get("torch")
-    threads = None if torch is None else torch.get_num_threads()
+    loaded = "torch" in sys.modules
+    if loaded:
+        import torch  # another thread may still be loading it: this waits
+
+        threads = torch.get_num_threads()
     model = WhisperModel(
         str(whisper_folder()),
         device="cpu",
@@ -133,7 +136,7 @@ def recogniser(at_once: int = 1) -> tuple[Any, Lock]:
         num_workers=at_once,
         local_files_only=True,
     )
-    if torch is not None:  # CTranslate2 sets the number for everybody who computes with OpenMP
+    if loaded:  # CTranslate2 sets the number for everybody who computes with OpenMP
         torch.set_num_threads(threads)
     return model, Lock()
 
