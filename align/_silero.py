@@ -1,4 +1,4 @@
-"""The voice detector's network (Silero VAD 5, MIT), run with NumPy.
+"""The voice detector's network (Silero VAD, MIT), run with NumPy.
 
 ONNX Runtime takes five times as long for it, since it is called for every 32 ms: here all but the
 recurrent cell is worked out for many of them at once. The weights are read out of the ONNX file,
@@ -92,7 +92,9 @@ class Detector:
         frames = np.lib.stride_tricks.sliding_window_view(
             np.concatenate([parts, echo], axis=1), _SIZE, axis=1
         )[:, ::_HOP]
-        both = frames @ self.basis
+        # As they lie they overlap, and NumPy before 2.3 multiplies such ones one number at a time.
+        whole = frames.reshape(-1, _SIZE) @ self.basis
+        both = whole.reshape(*frames.shape[:2], -1)
         half = both.shape[2] // 2
         x: Floats = np.sqrt(both[:, :, :half] ** 2 + both[:, :, half:] ** 2)
         for weight, bias, stride in self.layers:

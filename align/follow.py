@@ -2,7 +2,7 @@
 
 Our own small network and an exact search (`align.engines.nnet`) lay the words that come next
 over the piece and find how many of them it has. That it has them at all is taken for granted
-here; whether it is so, the recogniser tells (`align.recognise.says`).
+here; whether it is so, the recogniser tells (`align.recognise.read_along`).
 """
 
 from __future__ import annotations

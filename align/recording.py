@@ -28,9 +28,8 @@ RATE = 16_000
 """Hz, what recogniser and engines work at."""
 # A Kaiser window of 96 dB over 32 zero crossings, passing 95 % of the band.
 _CROSSINGS, _PASS, _BETA = 32, 0.95, 9.6
-# New samples made in one go, and after how many the phases of both rates may meet again: above
-# this the table would be huge.
-_LEAST_IN_GROUP, _MOST_IN_GROUP = 16, 640
+# New samples made in one go, and how many numbers their table may have.
+_LEAST_IN_GROUP, _MOST_IN_TABLE = 16, 1 << 20
 # Numbers laid out for one product.
 _AT_ONCE = 1 << 19
 
@@ -85,7 +84,7 @@ def _bank(up: int, down: int) -> tuple[int, int, NDArray[np.float32]]:
     steps = np.arange(-middle, middle + 1)
     taps = np.sinc(_PASS / widest * steps) * np.kaiser(2 * middle + 1, _BETA)
     taps *= up / taps.sum()
-    before, cycles = middle // up, max(1, _LEAST_IN_GROUP // up)
+    before, cycles = middle // up, _cycles(up)
     group = np.arange(cycles * up)
     inside = np.arange(-before, (group[-1] * down + middle) // up + 1)
     place = group * down + middle - inside[:, None] * up
@@ -94,13 +93,24 @@ def _bank(up: int, down: int) -> tuple[int, int, NDArray[np.float32]]:
     return before, cycles * down, np.asarray(bank, dtype=np.float32)
 
 
+def _cycles(up: int) -> int:
+    """How many times both rates meet in a group."""
+    return max(1, _LEAST_IN_GROUP // up)
+
+
+def _table_size(up: int, down: int) -> int:
+    """About how many numbers `_bank` gives."""
+    cycles = _cycles(up)
+    return cycles * (2 * _CROSSINGS * max(up, down) + cycles * up * down)
+
+
 def at_speech_rate(sound: Sound) -> Sound:
     """The same sound at 16 kHz, ceil(n * 16000 / rate) samples; the start stays where it is."""
     if sound.rate == RATE or not len(sound):
         return type(sound)(sound.samples, RATE)
     common = gcd(RATE, sound.rate)
     up, down = RATE // common, sound.rate // common
-    if up > _MOST_IN_GROUP:
+    if _table_size(up, down) > _MOST_IN_TABLE:
         return _at_odd_rate(sound, up, down)
     before, step, bank = _bank(up, down)
     count = -(-len(sound) * up // down)
@@ -110,18 +120,29 @@ def at_speech_rate(sound: Sound) -> Sound:
     padded[before : before + len(kept)] = kept
     windows = np.lib.stride_tricks.sliding_window_view(padded, len(bank))[::step]
     rows = max(1, _AT_ONCE // len(bank))
-    done = [windows[at : at + rows] @ bank for at in range(0, groups, rows)]
+    # Rows that overlap in memory are multiplied one number at a time by NumPy before 2.3.
+    parts = (np.ascontiguousarray(windows[at : at + rows]) for at in range(0, groups, rows))
+    done = [part @ bank for part in parts]
     return type(sound)(np.concatenate(done).reshape(-1)[:count], RATE)
 
 
 def _at_odd_rate(sound: Sound, up: int, down: int) -> Sound:
-    """For rates that have next to no factor in common with 16 kHz."""
-    from scipy.signal import firwin, resample_poly
+    """For rates whose table would be huge: little in common with 16 kHz (44056 and 47952 Hz, of
+    slowed film), or far above it.
+    """
+    from scipy.signal import resample_poly
 
-    widest = max(up, down)
-    taps = firwin(2 * _CROSSINGS * widest + 1, _PASS / widest, window=("kaiser", _BETA))
-    done = resample_poly(sound.samples, up, down, window=np.asarray(taps, dtype=np.float32))
+    done = resample_poly(sound.samples, up, down, window=_odd_taps(max(up, down)))
     return type(sound)(np.asarray(done, dtype=np.float32), RATE)
+
+
+@lru_cache(maxsize=2)
+def _odd_taps(widest: int) -> NDArray[np.float32]:
+    """The same window as in `_bank`, once for all blocks of a recording."""
+    from scipy.signal import firwin
+
+    taps = firwin(2 * _CROSSINGS * widest + 1, _PASS / widest, window=("kaiser", _BETA))
+    return np.asarray(taps, dtype=np.float32)
 
 
 def recording(source: Sound | Path) -> Recording:

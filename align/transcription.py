@@ -37,6 +37,7 @@ from media.errors import AlignError, NoSpeechError, TextError
 
 if TYPE_CHECKING:
     from align.engines import Aligner
+    from align.engines.nnet import Hearing
     from media.audio import Sound
 
 __all__ = ["Segment", "Transcript", "align_file", "align_sound", "transcribe"]
@@ -208,8 +209,7 @@ def _align(
     progress: _Progress,
 ) -> Timing:
     script = speakable(text, lexicon) if text is not None else None
-    memory = Memory()
-    engine = _engine(engine, memory)
+    engine, hearing = _engine(engine)
     source = recording(given)
     heard = _listen(source, _LONGEST_S if script is None else _USUAL_S)
     progress(_LISTENED)
@@ -219,7 +219,7 @@ def _align(
     if script is not None and short and not check:
         parts, remark = [_whole(heard, script)], ""
     else:
-        parts, remark = _parts(source, heard, script, lexicon, progress, memory)
+        parts, remark = _parts(source, heard, script, lexicon, progress, hearing)
     timing = assemble(
         source,
         parts,
@@ -231,17 +231,19 @@ def _align(
     return _remarked(timing, remark, script)
 
 
-def _engine(engine: str | Aligner | None, memory: Memory) -> Aligner:
-    """The engine asked for; one of ours that is found by its name hears with `memory`."""
-    from align.engines import get_aligner
-    from align.engines.combined import CombinedAligner
-    from align.engines.nnet import NnetAligner
+def _engine(engine: str | Aligner | None) -> tuple[Aligner, Hearing]:
+    """The engine asked for, and how a text is followed for it.
 
-    if engine is None or engine == CombinedAligner.name:
-        return CombinedAligner(NnetAligner(hearing=memory.hear))
-    if engine == NnetAligner.name:
-        return NnetAligner(hearing=memory.hear)
-    return get_aligner(engine) if isinstance(engine, str) else engine
+    One of ours that is found by its name is told what was heard then; for others nothing is kept.
+    """
+    from align.engines import DEFAULT, OURS, get_aligner
+    from align.engines.nnet import hear
+
+    if engine is not None and not isinstance(engine, str):
+        return engine, hear
+    name, memory = DEFAULT if engine is None else engine, Memory()
+    found = get_aligner(name, memory.recall)
+    return found, memory.keep if name in OURS else hear
 
 
 def _refuse_too_much(script: Script, heard: _Heard) -> None:
@@ -264,7 +266,7 @@ def _parts(
     script: Script | None,
     lexicon: Mapping[str, str] | None,
     progress: _Progress,
-    memory: Memory,
+    hearing: Hearing,
 ) -> tuple[list[Part], str]:
     """What is said in each piece, by the recogniser and the text, and a remark on the whole."""
 
@@ -274,7 +276,7 @@ def _parts(
     if script is None:
         return _own_scripts(_transcribe(source, heard, progress=listened), heard, lexicon), ""
 
-    words = overhear(source, heard.pieces, script, _Listener(heard), listened, memory.hear)
+    words = overhear(source, heard.pieces, script, _Listener(heard), listened, hearing)
     if not words:
         if len(heard.pieces) > 1:
             raise _no_words(heard)

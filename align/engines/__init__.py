@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Protocol
 from media.errors import EngineMissingError
 
 if TYPE_CHECKING:
+    from align.engines.nnet import Hearing
     from align.text import Script
     from align.timing import Timing
     from media.audio import Sound
 
-__all__ = ["Aligner", "get_aligner"]
+__all__ = ["DEFAULT", "OURS", "Aligner", "get_aligner"]
 
 _ENGINES = {
     "ctc": ("align.engines.ctc", "CtcAligner"),
@@ -35,6 +36,10 @@ _ENGINES = {
     "nnet": ("align.engines.nnet", "NnetAligner"),
     "sphinx": ("align.engines.sphinx", "SphinxAligner"),
 }
+DEFAULT = "combined"
+"""The engine of whoever asks for none."""
+OURS = frozenset({"combined", "nnet"})
+"""Engines that hear with our own network."""
 
 
 class Aligner(Protocol):
@@ -50,11 +55,16 @@ class Aligner(Protocol):
         ...
 
 
-def get_aligner(name: str = "combined") -> Aligner:
-    """The engine called `name`; raises `EngineMissingError` naming those there are."""
+def get_aligner(name: str = DEFAULT, hearing: Hearing | None = None) -> Aligner:
+    """The engine called `name`; raises `EngineMissingError` naming those there are.
+
+    `hearing` (None, `align.engines.nnet.hear`) is how those of `OURS` run their network; it is
+    nothing to the others.
+    """
     if name not in _ENGINES:
         known = ", ".join(sorted(_ENGINES))
         raise EngineMissingError(f"there is no aligner called '{name}'; choose one of: {known}")
     module, attribute = _ENGINES[name]
-    engine: Aligner = getattr(import_module(module), attribute)()
+    settings = {"hearing": hearing} if hearing is not None and name in OURS else {}
+    engine: Aligner = getattr(import_module(module), attribute)(**settings)
     return engine

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from align.engines.nnet import NnetAligner
+from align.engines.nnet import Hearing, NnetAligner, hear
 from align.engines.sphinx import SphinxAligner
 
 if TYPE_CHECKING:
@@ -40,12 +40,20 @@ _LOST = "spread"
 
 
 class CombinedAligner:
-    """`guide` leads, `first` decides. Any aligner may be the guide."""
+    """`guide` leads, `first` decides. Any aligner may be the guide.
+
+    `hearing` is what a `first` that is not given hears with.
+    """
 
     name = "combined"
 
-    def __init__(self, first: NnetAligner | None = None, guide: Aligner | None = None) -> None:
-        self.first = NnetAligner() if first is None else first
+    def __init__(
+        self,
+        first: NnetAligner | None = None,
+        guide: Aligner | None = None,
+        hearing: Hearing = hear,
+    ) -> None:
+        self.first = NnetAligner(hearing=hearing) if first is None else first
         self.guide: Aligner = SphinxAligner() if guide is None else guide
 
     def align(self, sound: Sound, script: Script) -> Timing:

@@ -42,7 +42,16 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["Heard", "NnetAligner", "Placed", "divided", "hear", "joined", "place"]
+__all__ = [
+    "Heard",
+    "Hearing",
+    "NnetAligner",
+    "Placed",
+    "divided",
+    "hear",
+    "joined",
+    "place",
+]
 
 # Below this a pause between words is the slack of the grid: its neighbours share it.
 _LEAST_PAUSE_S = 0.03
@@ -270,10 +279,14 @@ def _begun(loud: NDArray[np.bool_], phone: Placed, before: float) -> float:
 
 
 Hearing = Callable[["Sound", Network], Heard]
+"""How a network hears a sound (any rate): `hear`, or what remembers that (`align.memory`)."""
 
 
 class NnetAligner:
-    """The learned aligner. `weights` is a file of the training command's; None, the shipped one."""
+    """The learned aligner. `weights` is a file of the training command's; None, the shipped one.
+
+    `hearing` runs the network.
+    """
 
     name = "nnet"
 

@@ -41,10 +41,10 @@ _SPEAK = (
 VERSION_OF: Mapping[str, int] = {
     "voice": 5,
     "faces": 1,
-    "takes": 6,
+    "takes": 7,
     "timing": 1,
     "match": 2,
-    "shot": 7,
+    "shot": 8,
     "check": 1,
     "package": 1,
 }

@@ -109,6 +109,9 @@ def test_a_sound_too_short_is_not_followed(line: Line) -> None:
 def test_what_comes_after_the_last_word_is_told_by_its_times() -> None:
     assert fits(Reading(0.4, 0.4, 2.5, 3.0), 5, 3.1)
     assert not fits(Reading(0.4, 0.001, 2.5, 3.0), 5, 3.1)
+    # The least likely of right words, and what a small word left out nearly always has.
+    assert fits(Reading(0.4, 0.024, 2.5, 3.0), 5, 3.1)
+    assert not fits(Reading(0.4, 0.018, 2.5, 3.0), 5, 3.1)
     assert not fits(Reading(0.06, 0.06, 2.5, 3.0), 5, 3.1)  # a word said before the first
     assert not fits(Reading(0.4, 0.4, 2.5, 3.0), 5, 3.5)
     assert not fits(Reading(0.4, 0.4, 2.5, 4.0), 2, 3.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import firwin, resample_poly
 from synthetic import synthetic_frames, synthetic_info, tone
 
-from align.recording import at_speech_rate, recording
+from align.recording import _odd_taps, at_speech_rate, recording
 from align.vad import BLOCK_S, probabilities, speech_probability
 from media.audio import Sound, read_sound
 from media.errors import MediaError, NoSoundError
@@ -77,7 +79,7 @@ def test_speech_is_found_alike_in_blocks() -> None:
     assert np.array_equal(speech_probability(sound), probabilities(blocks))
 
 
-@pytest.mark.parametrize("rate", [8000, 11_025, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("rate", [8000, 11_025, 16_001, 22_050, 44_056, 44_100, 47_952, 48_000])
 def test_speech_rate_keeps_tones_and_times_and_lets_nothing_fold_back(rate: int) -> None:
     def tones(at: int) -> np.ndarray:
         time = np.arange(at) / at
@@ -89,6 +91,54 @@ def test_speech_rate_keeps_tones_and_times_and_lets_nothing_fold_back(rate: int)
     if rate > 20_000:
         high = np.sin(2 * np.pi * 9500 * np.arange(rate) / rate).astype(np.float32)
         assert np.abs(at_speech_rate(Sound(high, rate)).samples[500:-500]).max() < 1e-4
+
+
+RATES = [8000, 11_025, 22_050, 44_100, 44_056, 47_952, 48_000, 96_000]
+
+
+def by_scipy(samples: np.ndarray, rate: int) -> np.ndarray:
+    common = gcd(16_000, rate)
+    up, down = 16_000 // common, rate // common
+    widest = max(up, down)
+    taps = firwin(64 * widest + 1, 0.95 / widest, window=("kaiser", 9.6))
+    return resample_poly(samples.astype(np.float64), up, down, window=taps)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_speech_rate_is_that_of_a_polyphase_filter_to_the_last_sample(rate: int) -> None:
+    rng = np.random.default_rng(rate)
+    for count in (1, 2, 63, 1001):
+        samples = rng.uniform(-0.5, 0.5, count).astype(np.float32)
+        found = at_speech_rate(Sound(samples, rate)).samples
+        np.testing.assert_allclose(found, by_scipy(samples, rate), atol=2e-6)
+
+
+@pytest.mark.parametrize("rate", [11_025, 22_050, 48_000])
+def test_speech_rate_has_no_seams(rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = np.random.default_rng(rate).uniform(-0.5, 0.5, 30_011).astype(np.float32)
+    monkeypatch.setattr("align.recording._AT_ONCE", 1 << 12)
+    found = at_speech_rate(Sound(samples, rate)).samples
+    np.testing.assert_allclose(found, by_scipy(samples, rate), atol=2e-6)
+
+
+def test_a_rate_far_above_speech_needs_no_huge_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 999 975 Hz are 119 999 to 640: a table of them would be gigabytes."""
+    asked: list[int] = []
+
+    def taps(widest: int) -> np.ndarray:
+        asked.append(widest)
+        return np.ones(1, np.float32)
+
+    monkeypatch.setattr("align.recording._odd_taps", taps)
+    assert len(at_speech_rate(Sound(np.zeros(1000, np.float32), 2_999_975))) == 6
+    assert asked == [119_999]
+
+
+def test_the_window_of_odd_rates_is_made_once() -> None:
+    _odd_taps.cache_clear()
+    for _ in range(3):
+        at_speech_rate(Sound(np.zeros(100, np.float32), 44_056))
+    assert _odd_taps.cache_info().misses == 1
 
 
 def test_timing_a_file_does_not_load_torch(tmp_path: Path) -> None:

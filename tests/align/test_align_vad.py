@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +54,24 @@ def test_what_came_before_is_remembered() -> None:
     np.testing.assert_allclose(np.concatenate([first, second]), whole, atol=1e-5)
     np.testing.assert_allclose(last.cell, after.cell, atol=1e-4)
     np.testing.assert_array_equal(last.before, samples[-CONTEXT:])
+
+
+def test_speech_is_where_it_is_with_any_number_of_threads(line: Line, tmp_path: Path) -> None:
+    np.save(tmp_path / "line.npy", np.tile(at_speech_rate(line.sound).samples, 4))
+    code = (
+        "import sys; import numpy as np; from media.audio import Sound\n"
+        "from align.vad import speech_probability, speech_spans\n"
+        "sound = Sound(np.load(sys.argv[1]), 16_000)\n"
+        "print(speech_spans(speech_probability(sound), float(sound.duration_s)))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "line.npy")]
+    found = set()
+    for threads in ("1", "2"):
+        number = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        settings = {**os.environ, **number}
+        done = subprocess.run(command, env=settings, capture_output=True, text=True, check=True)
+        found.add(done.stdout)
+    assert len(found) == 1
 
 
 def test_nothing_has_no_probability() -> None:
