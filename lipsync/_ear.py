@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._unwanted import if_wanted
+
 if TYPE_CHECKING:
     from align.timing import Timing
     from media.audio import Sound
@@ -69,6 +71,7 @@ class Ear:
         moments = _Moments()
         try:
             for i, j in _spread_out(every, sum(sound.rows for sound in whole)):
+                if_wanted()
                 kept[i, j] = rows = whole[i].window(j)
                 moments.add(rows[_inside(spoken[i].timing, *whole[i].span(j))])
         except WeightsError:
@@ -78,6 +81,7 @@ class Ear:
         ear = cls(*moments.directions())
         parts: list[list[Floats]] = [[] for _ in spoken]
         for i, j in every:
+            if_wanted()
             rows = kept.pop((i, j)) if (i, j) in kept else whole[i].window(j)
             parts[i].append(ear._reduced(rows))
         return ear, [ear._joined(part) for part in parts]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._unwanted import if_wanted
 from media.far import Rows, empty_far, let_go
 
 __all__ = ["KernelFit", "fit_kernel"]
@@ -112,7 +113,8 @@ def fit_kernel(
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[:most])
     centres = tuple(s[chosen] for s in streams)
     spans = tuple(_span(c) for c in centres)
-    kernel = empty_far((n, len(chosen)), np.float32)  # the largest array of all: 70 MB
+    # 144 MB of a long archive; the products of its groups are larger together (`_Problem.grams`).
+    kernel = empty_far((n, len(chosen)), np.float32)
     for i in range(0, n, _BLOCK):
         rows = [s[i : i + _BLOCK] for s in streams]
         kernel[i : i + _BLOCK] = _kernel(rows, centres, spans, together)
@@ -179,6 +181,7 @@ class _Problem:
         """Every group predicted by the others."""
         guess = np.zeros_like(self.target)
         for i, group in enumerate(self.groups):
+            if_wanted()
             guess[group] = _product(self.kernel, group, self.weights(strength, without=i))
         return guess
 
@@ -188,13 +191,18 @@ class _Problem:
 
 
 def _solved(system: Doubles, right: Doubles) -> Doubles:
-    """x of system @ x = right; the system is symmetric, and all but surely positive."""
+    """x of system @ x = right; the system is symmetric, and all but surely positive. It is
+    overwritten.
+    """
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+    diagonal = system.diagonal().copy()
     try:
-        factor = cho_factor(system, lower=True, check_finite=False)
+        # Transposed it lies as LAPACK wants it, which copies it otherwise: 72 MB.
+        factor = cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError:
-        return np.asarray(np.linalg.solve(system, right))
+        left = np.tril(system, -1)  # the half that was not written to
+        return np.asarray(np.linalg.solve(left + left.T + np.diag(diagonal), right))
     return np.asarray(cho_solve(factor, right, check_finite=False))
 
 

@@ -20,6 +20,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._unwanted import if_wanted
 from media.far import Rows, let_go
 
 __all__ = ["NetworkFit", "fit_networks"]
@@ -105,6 +106,7 @@ def fit_networks(
     for group, flat in zip(groups, still, strict=True):
         seen, every = np.flatnonzero(folds != group), np.zeros_like(aims)
         for number in range(each):
+            if_wanted()
             rng = np.random.default_rng((seed, number, int(group)))
             members.append(_trained(known, aims, seen, counts, flat, rng))
             every += _forward(members[-1], known) / each

@@ -53,6 +53,7 @@ __all__ = [
     "closed_below",
     "closures",
     "in_sync",
+    "one_thread",
     "picture_lead",
     "silence",
 ]
@@ -214,7 +215,7 @@ class MotionModel:
                 "no lips can be seen in the archive footage; give footage in which the person's "
                 "face is near enough and turned to the camera"
             )
-        with _one_thread():
+        with one_thread():
             person = _Person.measure(seen)
             person = replace(person, parting_s=parting(examples, person.closed_below))
             return cls._fit(person, examples, seed=seed, quick=quick, hear=hear)
@@ -283,7 +284,7 @@ class MotionModel:
         The lips are shut on `closures` and in `silence` whatever it is.
         """
         if self.kernel is not None and sound is not None and timing.phones:
-            with _one_thread():
+            with one_thread():
                 raw = self._raw(self.kernel, timing, sound, rate, n)
             shapes = self.kernel.mean + self.gain * (raw - self.kernel.mean)
         else:
@@ -330,7 +331,7 @@ def picture_lead(examples: Sequence[MotionExample]) -> float:
     at which shift a narrow window of sound and visemes explains the lip shapes best: the
     centre of the peak of the held-out correlation.
     """
-    with _one_thread():
+    with one_thread():
         return _picture_lead([_Heard.of(e) for e in examples if _speaks(e)])
 
 
@@ -382,8 +383,13 @@ def in_sync(example: MotionExample, lead_s: float) -> MotionExample:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for the linear algebra, so that its sums end in the same bits everywhere."""
+def one_thread() -> Iterator[None]:
+    """One thread for the linear algebra, so that its sums end in the same bits everywhere.
+
+    The number is the whole process's: around work of several threads the one that starts them
+    holds it.
+    """
+    import scipy.linalg  # noqa: F401  it has its own copy: what is loaded later is not limited
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1, user_api="blas"):

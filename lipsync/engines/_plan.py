@@ -51,8 +51,9 @@ _CONTEXT_TAPER = np.array([0.25, 0.5, 0.8, 1.0, 0.8, 0.5, 0.25])
 # Degrees of head turn that cost as much as one spread of the lips.
 _POSE_DEG = np.array([7.0, 7.0, 20.0], np.float32)
 _LOOK_WEIGHT, _LIGHT_WEIGHT, _SHAPE_JOIN = 1.5, 8.0, 0.15
-# How much less fine detail (log energy) than the middle costs 1, twice as much 4: a head that
-# moves fast smears lips, and their points are found badly. At most so many times as much counts.
+# How much less fine detail (log energy) than the middle of its own footage costs 1, twice as much
+# 4: a head that moves fast smears lips, and their points are found badly. At most so many times as
+# much counts. (Other footage has another resolution, grain and coding: it is no measure.)
 _BLUR, _BLUR_MOST = 0.25, 3.0
 # The warp may change what a mouth was filmed doing by this much (eye distances).
 _OPEN_MORE, _OPEN_LESS, _WIDER, _JAW_SHIFT = 0.05, 0.12, 0.06, 0.06
@@ -152,7 +153,6 @@ def bank_of(learnt: Learnt, weights: Weights, rates: Floats, rate: float) -> Ban
     if known.any():
         said[~known] = said[known].mean(0)
     target = _features(np.sqrt(context) * said, mouths.shape, mouths.pose, weights)
-    blur = np.maximum(np.median(mouths.sharp) - mouths.sharp, 0)
     look = [
         np.sqrt(_LOOK_WEIGHT) * mouths.look,
         np.sqrt(_LIGHT_WEIGHT) * mouths.light,
@@ -161,13 +161,22 @@ def bank_of(learnt: Learnt, weights: Weights, rates: Floats, rate: float) -> Ban
     ]
     return Bank(
         target=target,
-        penalty=(np.minimum(blur / _BLUR, _BLUR_MOST) ** 2).astype(np.float32),
+        penalty=(np.minimum(_blur(mouths) / _BLUR, _BLUR_MOST) ** 2).astype(np.float32),
         look=np.concatenate(look, axis=1).astype(np.float32),
         shut=mouths.shape[:, OPENING] <= learnt.model.closed_below,
         source=mouths.source,
         frame=mouths.frame,
         step=rates[mouths.source] / np.float32(rate),
     )
+
+
+def _blur(mouths: Mouths) -> Floats:
+    """How much less fine detail each mouth has than the middle of its own footage, float32[n]."""
+    usual: Floats = np.empty_like(mouths.sharp)
+    for owner in np.unique(mouths.source):
+        rows = mouths.source == owner
+        usual[rows] = np.median(mouths.sharp[rows])
+    return np.asarray(np.maximum(usual - mouths.sharp, 0))
 
 
 def _features(said: Floats, shapes: Floats, pose: Floats, weights: Weights) -> Floats:

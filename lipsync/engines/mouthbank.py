@@ -15,11 +15,13 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync._unwanted import ending_with
 from lipsync.crop import crop_transforms, landmarks_in_crop
 from lipsync.engines import MouthPatch
 from lipsync.engines._bank import MOST_MOUTHS, collect
@@ -32,6 +34,7 @@ from lipsync.motion import (
     MotionExample,
     MotionModel,
     in_sync,
+    one_thread,
     picture_lead,
 )
 from media.far import give_back, pieces
@@ -115,8 +118,6 @@ class MouthBankRenderer:
             self._learnt = learn(job.sources, job.crop, seed=job.seed, progress=progress, key=key)
             self._artist = MouthArtist(self._learnt.mouths)
             give_back()
-        from threadpoolctl import threadpool_limits
-
         if progress:
             progress("choosing mouths", 0, None)
         target = job.target
@@ -124,7 +125,7 @@ class MouthBankRenderer:
             job.timing, job.sound, target.rate, len(target), articulation=self.articulation
         )
         assert self._artist is not None
-        with threadpool_limits(limits=1, user_api="blas"):  # small products: threads only spin
+        with one_thread():
             self._predicted, self._plan = shapes, plan(job, self._learnt, shapes)
         self._artist.begin(first_face(job, self._plan))
 
@@ -175,23 +176,32 @@ def learn(
 ) -> Learnt:
     """Read the mouths of `sources` and fit the motion. Raises `ArchiveError` without mouths.
 
-    The motion needs tracks and sounds alone, so it is learnt while the pictures are read.
+    The motion needs tracks and sounds alone, so it is learnt while the pictures are read; where
+    that fails, or is stopped, learning ends soon.
     """
-    with ThreadPoolExecutor(1, "learning") as pool:
-        motion = pool.submit(_motion, sources, seed)
-        mouths = collect(sources, crop, progress, most=most)
-        if progress:
-            progress("learning how the lips follow speech", 0, None)
-        model, examples = motion.result()
+    stop = Event()
+    # The limit is the whole process's, so it is held here, around both: one taken by the learner
+    # alone would hold for the reader as the race falls.
+    with one_thread(), ThreadPoolExecutor(1, "learning") as pool:
+        motion = pool.submit(_motion, sources, seed, stop)
+        try:
+            mouths = collect(sources, crop, progress, most=most)
+            if progress:
+                progress("learning how the lips follow speech", 0, None)
+            model, examples = motion.result()
+        except BaseException:
+            stop.set()
+            raise
     return Learnt(key, mouths, model, examples)
 
 
 def _motion(
-    sources: Sequence[BankSource], seed: int
+    sources: Sequence[BankSource], seed: int, stop: Event
 ) -> tuple[MotionModel, tuple[MotionExample, ...]]:
-    """The motion model, and what it was learnt from, in sync."""
-    examples = _examples(sources)
-    model = MotionModel.fit(examples, seed=seed, hear=True)
+    """The motion model, and what it was learnt from, in sync, unless `stop` is set."""
+    with ending_with(stop):
+        examples = _examples(sources)
+        model = MotionModel.fit(examples, seed=seed, hear=True)
     # Their sound is not wanted again: of half an hour it is 0.1 GB.
     return model, tuple(replace(e, sound=None) for e in examples)
 
