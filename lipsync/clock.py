@@ -91,8 +91,16 @@ def frames_between(track: FaceTrack, start_s: float, end_s: float) -> tuple[int,
     """The frame that is on screen at second `start_s` of the footage (never before the first), and
     the one after that of `end_s`, as far as there are any.
     """
-    start, end = (second_on_frames(track, max(s, 0.0)) + _SOON_S for s in (start_s, end_s))
-    return track.rate.frame_at(start), min(track.rate.frame_at(end) + 1, len(track))
+    first, last = (_on_screen(track, max(s, 0.0) + _SOON_S) for s in (start_s, end_s))
+    return first, min(last + 1, len(track))
+
+
+def _on_screen(track: FaceTrack, at_s: float) -> int:
+    """The frame that is shown at second `at_s`: where they come unevenly the last one stays."""
+    if _clocks(track) is None:
+        return track.rate.frame_at(at_s)
+    # Asked of the times themselves: `_clocks` moves them by more than `_SOON_S` in long footage.
+    return max(int(np.searchsorted(np.maximum.accumulate(track.times), at_s, "right")) - 1, 0)
 
 
 def _clocks(track: FaceTrack) -> tuple[Doubles, Doubles] | None:

@@ -68,8 +68,8 @@ class PreviewShot:
     ) -> PreviewShot:
         """Track `footage` (or read the kept track) and learn its mouths around `stretch`.
 
-        `stretch` are frames; `seconds` says the same in seconds of the footage. `at` or `face`
-        chooses whose, as in `track_faces`.
+        `stretch` are frames; `seconds` says the same in seconds of the footage; both are a
+        `ValueError`. `at` or `face` chooses whose, as in `track_faces`.
         Raises `NoFaceError`, `MediaError`, `ArchiveError` as `resync` does.
         """
         from lipsync.faces import track_faces
@@ -77,6 +77,8 @@ class PreviewShot:
         from media.files import user_cache_dir
         from media.video import probe
 
+        if stretch is not None and seconds is not None:
+            raise ValueError("name the stretch in frames or in seconds, not in both")
         info = probe(footage)
         kept = cache or user_cache_dir() / "lipsync"
         track = track_faces(footage, at=at, face=face, progress=progress, cache=kept)

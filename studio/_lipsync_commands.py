@@ -188,7 +188,9 @@ def _open(
     from media.errors import TextError
     from media.video import probe
     from studio._jobs import chosen_face, speech_span
+    from studio.scene import refuse_before
 
+    refuse_before(at)
     info = probe(footage)
     begin, end = (at + s for s in speech_span(times))
     if begin - lead >= info.duration_s:

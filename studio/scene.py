@@ -47,6 +47,7 @@ __all__ = [
     "delivered_name",
     "find_face",
     "kept_mouths",
+    "refuse_before",
     "resync",
     "summary",
 ]
@@ -108,7 +109,6 @@ def resync(
     """
     from lipsync.resync import resync as render
     from studio._face_commands import same_person
-    from studio.watermark import watermark
 
     papers = papers or Papers.beside(out)
     target = delivered_name(out, deliver)
@@ -122,10 +122,8 @@ def resync(
         heard, times = _heard(sound, text, timing, scene, at_s)
         first, last = speech_span(times)
         choice = chosen_face(face, (at_s + first, at_s + last))
-        with ThreadPoolExecutor(1, "mark") as meanwhile:
-            marked = meanwhile.submit(watermark, heard)
-            find_face(footage, progress, choice, listen=not archive_only)
-            laid, times = _placed(marked.result(), times, at_s)
+        marked = _marked_while_followed(heard, footage, progress, choice, listen=not archive_only)
+        laid, times = _placed(marked, times, at_s)
         report = render(
             footage,
             laid,
@@ -160,6 +158,21 @@ def resync(
         others = [result.report_path.name, *([] if target == out else [out.stem])]
         publish(stage, target, statement, said, papers, others)
     return result
+
+
+def _marked_while_followed(
+    heard: Sound, footage: Path, progress: Progress, face: FaceChoice | None, *, listen: bool
+) -> Sound:
+    """The line with its mark, once the face is tracked (`find_face`), too.
+
+    Raises `ProvenanceError` where the mark does not hold, and what `find_face` raises.
+    """
+    from studio.watermark import watermark
+
+    with ThreadPoolExecutor(1, "mark") as meanwhile:
+        marked = meanwhile.submit(watermark, heard)
+        find_face(footage, progress, face, listen=listen)
+        return marked.result()
 
 
 def _tracks_folder() -> Path:
@@ -239,6 +252,12 @@ def _mouth_statement(
     return Statement("mouth", result.path.name, record.id, parts, facts)
 
 
+def refuse_before(at_s: float) -> None:
+    """Raise `MediaError` when a line is to start before the footage."""
+    if at_s < 0:
+        raise MediaError(f"a line cannot start {-at_s:g} s before the footage; give 0 or more")
+
+
 def _scene(footage: Path) -> FootageInfo:
     from media.reader import probe
 
@@ -251,8 +270,7 @@ def _heard(
     """The sound and its timing, once it is clear that the line fits into the footage."""
     from media.audio import read_sound
 
-    if at_s < 0:
-        raise MediaError(f"a line cannot start {-at_s:g} s before the footage; give 0 or more")
+    refuse_before(at_s)
     sound = read_sound(path, DELIVERY_RATE)
     times = line_timing(path, sound, text, timing)
     end = at_s + speech_span(times)[1]

@@ -132,6 +132,22 @@ def test_seconds_and_frames_of_the_footage() -> None:
     assert frames_between(track, 1.0, 2.0) == (22, 46)
 
 
+def test_every_frame_of_long_footage_is_found_at_its_own_time() -> None:
+    gaps = np.where(np.arange(2500) % 100 < 50, 1 / 30, 1 / 15)
+    track = track_at(np.concatenate([[0.0], np.cumsum(gaps)]))
+    for i in (0, 1, 999, 1001, 2100, 2499, 2500):
+        assert frames_between(track, track.times[i], track.times[i]) == (i, i + 1)
+    # A last picture that is held: a line may begin while it is shown.
+    held = track_at(np.append(np.arange(300) / 30, 18.0)[:301])
+    assert frames_between(held, 14.0, 15.0) == (299, 300)
+    assert frames_between(held, 19.0, 25.0) == (300, 301)
+
+
+def test_a_stretch_is_named_in_frames_or_in_seconds() -> None:
+    with pytest.raises(ValueError, match="not in both"):
+        PreviewShot.open(Path("a.mp4"), stretch=(0, 9), seconds=(0.0, 1.0))
+
+
 def test_a_preview_says_the_line_on_the_frames_that_are_shown_then(tmp_path: Path) -> None:
     """The lips of the picture close on M, which half a second of 12.5 frames a second precedes."""
     said = talk(6.0, seed=1)

@@ -82,6 +82,8 @@ def test_preview_listens_who_talks_where_the_line_goes_as_a_shot_does(
     assert talking.kind == "talking"
     assert talking.span == pytest.approx((0.7, 2.4))
     assert (left.kind, left.span, nobody) == ("left", None, None)
+    with pytest.raises(MediaError, match="60 s before the footage"):
+        _open(scene, -60.0, line, 0.5, None, quiet)
     assert chosen_face("talking", (0.1, 0.4)) == FaceChoice("talking", span=(0.0, 0.9))
     own = FaceChoice("talking", span=(3.0, 4.0))
     assert chosen_face(own, (0.1, 0.4)) is own

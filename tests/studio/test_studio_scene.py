@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from align.timing import Span, Timing
 from lipsync.recheck import track_again
 from media.audio import Sound, write_wav
 from media.colour import ColourTags
+from media.errors import NoFaceError, ProvenanceError, WildlineError
 from media.footage import FootageInfo, Frame
 from media.reader import read_frames
 from media.time import FrameRate
@@ -79,6 +81,30 @@ def test_lips_among_lookalikes_are_measured_by_place_or_not_at_all(
     assert lips is not None
     assert lips.frames == COUNT
     assert _lip_scores(alone, wall, tone, times, None, quiet) is None
+
+
+@pytest.mark.parametrize(
+    ("level", "face", "refusal"),
+    [(0.0, None, ProvenanceError), (1.0, NoFaceError("no face; choose others"), NoFaceError)],
+)
+def test_nothing_is_delivered_when_the_line_or_the_face_is_refused(
+    tone: Sound, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    level: float, face: WildlineError | None, refusal: type[WildlineError],
+) -> None:  # fmt: skip
+    def followed(*_: object, **_told: object) -> None:
+        if face is not None:
+            raise face
+
+    monkeypatch.setattr(scene, "find_face", followed)
+    line, times, record = (tmp_path / n for n in ("line.wav", "line.json", "consent.toml"))
+    footage = _write(tmp_path / "a.mp4", [np.full((96, 128, 3), 90, np.uint8)] * 30)
+    save_consent(consent, record)
+    write_wav(line, replace(tone.cut(0, 1.0), samples=level * tone.cut(0, 1.0).samples))
+    write_timing(Timing((Span("a", 0.1, 0.9),), (Span("AA", 0.1, 0.9),), 1.0), times)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(refusal):
+        scene.resync(footage, line, tmp_path / "out.mp4", consent=record, timing=times)
+    assert not [p for p in set(tmp_path.iterdir()) - before if p.name.startswith("out")]
 
 
 @pytest.mark.slow
