@@ -237,7 +237,9 @@ class _Record:
         self._nothing = np.full((LANDMARKS, 3), np.nan, np.float32)
         # One thread alone, so notes are taken in order.
         self._notes = ThreadPoolExecutor(1, "notes")
-        self._notes.submit(_ready_to_smooth)
+        # A thread of its own: the first notes need not wait for it.
+        self._imports = ThreadPoolExecutor(1, "import")
+        self._imports.submit(_ready_to_smooth)
         self._due: deque[Future[None]] = deque()
 
     def __enter__(self) -> _Record:
@@ -245,6 +247,7 @@ class _Record:
 
     def __exit__(self, *_: object) -> None:
         self._notes.shutdown(cancel_futures=True)
+        self._imports.shutdown()
 
     def add(
         self, frame: Frame | Picture, seen: Seen, change: float, follower: FaceFollower

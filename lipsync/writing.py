@@ -1,10 +1,10 @@
 """Paint the new mouths and code the film, side by side and piece by piece.
 
-Decoding, painting and coding run in threads of their own. The film is coded in pieces of some
-seconds, which are kept in the cache (`lipsync.unfinished`): the same run started again after a
-SIGKILL goes on behind the last whole piece, with the light that the painter remembered there, and
-gives the very bytes that it would have given. Engines that cannot begin in the middle (they are no
-`RepeatableRenderer`), and stills, begin anew.
+Decoding, drawing mouths, laying them in and coding run in threads of their own. The film is coded
+in pieces of some seconds, which are kept in the cache (`lipsync.unfinished`): the same run started
+again after a SIGKILL goes on behind the last whole piece, with the light that the painter
+remembered there, and gives the very bytes that it would have given. Engines that cannot begin in
+the middle (they are no `RepeatableRenderer`), and stills, begin anew.
 
 A picture is painted only when it is shown at the time at which the track saw it, and a piece is
 kept only while the footage is the file that was looked at first: footage that gives other pictures
@@ -13,8 +13,9 @@ than it gave to the tracker is a `MediaError`, and nothing of that run is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from io import BytesIO
@@ -144,7 +145,7 @@ def write(
     progress: Progress | None = None,
     held: ExitStack | None = None,
 ) -> None:
-    """Decode, paint and code at once, each in its own thread.
+    """Decode, draw, lay in and code at once, each in its own thread.
 
     What is finished stays in `cache` until `held` is closed, or only until the film is written.
     Raises `MediaError` when the footage gives other pictures now than it gave to the tracker, and
@@ -171,8 +172,9 @@ def _write(work: Written, pieces: Pieces | None, progress: Progress | None) -> N
 
     total = len(work.job.target)
     work = replace(work, seen=work.seen or footage_seen(work.info.path))
-    with _writer(work, pieces) as writer:
-        for picture, changes, after in prefetch(changed_pictures(work, _begin(pieces)), _AHEAD):
+    changed = prefetch(changed_pictures(work, _begin(pieces)), _AHEAD)
+    with closing(changed), _writer(work, pieces) as writer:
+        for picture, changes, after in changed:
             writer.write_changed(picture, changes)
             if isinstance(writer, FootageWriter) and writer.frames_written % work.piece == 0:
                 _refuse_replaced(work)
@@ -249,13 +251,14 @@ def changed_pictures(work: Written, begin: Begin = _ANEW) -> Iterator[Changed]:
     fade = max(1, round(_FADE_S * float(target.rate)))
     weights = fade_weights(work.job.usable, target.shot, fade)
     paster = Paster(seed=work.job.seed, matte=work.deliver == "patch", light=begin.light)
-    pictures = prefetch(_tracked_pictures(work, begin), _AHEAD)
-    groups = iter(lambda: tuple(islice(pictures, work.batch)), ())
-    # Mouths are drawn in one thread and laid in by another: neither waits for the other.
-    for group in prefetch((_drawn(work, group) for group in groups), 1):
-        for picture, changes in _changed_group(work, paster, group, weights):
-            ends = (picture.index + 1) % work.piece == 0
-            yield Changed(picture, changes, paster.light if ends else None)
+    # Mouths are drawn in one thread and laid in by another: neither waits for the other. A group
+    # is drawn while half of the last one is laid in, so that there are never two of them whole.
+    with closing(prefetch(_tracked_pictures(work, begin), _AHEAD)) as pictures:
+        ahead = max(_AHEAD, work.batch // 2)
+        with closing(prefetch(_drawn(work, pictures), ahead)) as drawn:
+            for picture, changes in _pasted(work, paster, drawn, weights):
+                ends = (picture.index + 1) % work.piece == 0
+                yield Changed(picture, changes, paster.light if ends else None)
 
 
 def _tracked_pictures(work: Written, begin: Begin) -> Iterator[Picture]:
@@ -299,11 +302,22 @@ class _Mouth(NamedTuple):
     to_crop: Floats
 
 
-_Drawn = list[tuple["Picture", _Mouth | None]]
+_Drawn = tuple["Picture", _Mouth | None]
 
 
-def _drawn(work: Written, group: tuple[Picture, ...]) -> _Drawn:
-    """Pictures of the footage with their new mouths, None where they keep their own."""
+def _drawn(work: Written, pictures: Iterator[Picture]) -> Iterator[_Drawn]:
+    """Pictures of the footage with their new mouths, None where they keep their own.
+
+    A batch is drawn at once; nothing of it is held that was handed on.
+    """
+    while group := tuple(islice(pictures, work.batch)):
+        done = deque(_drawn_at_once(work, group))
+        del group
+        while done:
+            yield done.popleft()
+
+
+def _drawn_at_once(work: Written, group: tuple[Picture, ...]) -> list[_Drawn]:
     from lipsync.crop import crop, crop_area, crop_transforms, landmarks_in_crop
 
     track, usable = work.job.target, work.job.usable
@@ -325,11 +339,12 @@ def _drawn(work: Written, group: tuple[Picture, ...]) -> _Drawn:
     return [(picture, new.get(picture.index)) for picture in group]
 
 
-def _changed_group(
-    work: Written, paster: Paster, group: _Drawn, weights: Floats
+def _pasted(
+    work: Written, paster: Paster, drawn: Iterable[_Drawn], weights: Floats
 ) -> Iterator[tuple[Picture, tuple[Change, ...]]]:
+    """Every picture with what its new mouth changes of it."""
     shot = work.job.target.shot
-    for picture, mouth in group:
+    for picture, mouth in drawn:
         index = picture.index
         if mouth is None:
             paster.reset()

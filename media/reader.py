@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, islice
 from math import floor
@@ -86,7 +86,7 @@ def count_pictures(path: Path) -> int:
         return stream.frames or sum(bool(p.size) for p in container.demux(stream))
 
 
-def prefetch(items: Iterable[T], depth: int = 4) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """The same items, made up to `depth` ahead in a thread of their own.
 
     An exception of the source comes out where the item would have. Leaving the loop (or

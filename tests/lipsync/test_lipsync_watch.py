@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from lipsync_film import SIDE, talking_marks
 from lipsync_heads import picture
 
+import lipsync.faces
 from align.timing import Span, Timing
 from lipsync.pose import fit_pose
 from lipsync.regions import OUTER_LIPS
@@ -143,3 +145,12 @@ def test_a_real_hand_before_a_real_mouth(data_dir: Path) -> None:
     covered = np.flatnonzero(track.doubt == Doubt.COVERED)
     assert set(range(4)) <= set(covered.tolist())  # fingers before the lips
     assert not (set(range(28, 60)) & set(covered.tolist()))  # the hand is below the chin
+
+
+def test_notes_do_not_wait_for_what_smoothing_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = threading.Event()
+    waited: list[bool] = []
+    monkeypatch.setattr(lipsync.faces, "_ready_to_smooth", lambda: waited.append(noted.wait(5)))
+    with lipsync.faces._Record() as record:
+        record._notes.submit(noted.set).result(5)
+    assert waited == [True]
