@@ -55,6 +55,7 @@ _LOWEST_HZ = 40.0
 _AMPLITUDE_FLOOR = 1e-3
 _VOICED_HZ = 10.0
 _KEPT_EVERY = 15  # steps, some 20 s of two processors
+_GOLDEN = (math.sqrt(5) - 1) / 2
 _AVERAGED = 0.5  # the share of steps, from the end, that the mean runs over
 
 
@@ -218,6 +219,35 @@ class Prepared:
     said: tuple[Tensor, Tensor] | None = None
 
 
+def _reach(item: Prepared) -> tuple[int, int]:
+    """The first and the last frame at which a segment may begin, as far as the words reach."""
+    low = max(0, item.target.speech[0] - _CONTEXT)
+    return low, max(low, item.target.speech[1] + _CONTEXT - _SEGMENT)
+
+
+class _Walk:
+    """Which segment of which clip a step sees.
+
+    The clips lie end to end and each step goes on by the golden section of them all (Kronecker's
+    sequence): every part of every clip is seen equally often, and any few steps in a row are
+    spread over the whole, where dice leave some clips out. `offset` 0..1 is where it begins.
+    """
+
+    def __init__(self, prepared: Sequence[Prepared], offset: float) -> None:
+        self._prepared, self._offset = prepared, offset
+        lengths = [_SEGMENT + high - low for low, high in map(_reach, prepared)]
+        self._ends = np.cumsum(lengths)
+
+    def at(self, step: int) -> tuple[Prepared, int]:
+        """(the clip, the segment's first frame)."""
+        place = (self._offset + step * _GOLDEN) % 1.0 * float(self._ends[-1])
+        which = int(np.searchsorted(self._ends, place, side="right"))
+        begin = float(self._ends[which - 1]) if which else 0.0
+        low, high = _reach(self._prepared[which])
+        share = (place - begin) / (float(self._ends[which]) - begin)
+        return self._prepared[which], round(low + share * (high - low))
+
+
 def prepare(model: KokoroModel, targets: Sequence[Target]) -> list[Prepared]:
     """Encode every target's words and lay them on its frames."""
     prepared = []
@@ -289,26 +319,18 @@ class _Descent:
             return [value.detach() for value in self.values]
         return [total / count for total in self._sums]
 
-    def arrays(self, rng: random.Random) -> dict[str, NDArray[Any]]:
-        """Where the descent is, the dice included."""
-        version, numbers, spare = rng.getstate()
-        found: dict[str, NDArray[Any]] = {
-            "done": np.array(self.done),
-            "dice": np.array([version, *numbers], np.int64),
-            "spare": np.array(math.nan if spare is None else spare),
-        }
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Where the descent is."""
+        found: dict[str, NDArray[Any]] = {"done": np.array(self.done)}
         for i, value in enumerate(self.values):
             found[f"value.{i}"], found[f"sum.{i}"] = _array(value), _array(self._sums[i])
             for name, part in self._optimiser.state[value].items():
                 found[f"adam.{i}.{name}"] = _array(torch.as_tensor(part))
         return found
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], rng: random.Random) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Go on from what `arrays` gave."""
         self.done = int(arrays["done"])
-        version, *numbers = (int(n) for n in arrays["dice"])
-        spare = float(arrays["spare"])
-        rng.setstate((version, tuple(numbers), None if math.isnan(spare) else spare))
         for i, value in enumerate(self.values):
             with torch.no_grad():
                 value.copy_(torch.from_numpy(arrays[f"value.{i}"]))
@@ -408,18 +430,19 @@ def fit_timbre(
     shifts = torch.zeros(len(_sounding(model)), _TIMBRE, device=model.device)
     descent = _Descent([(whole[:, :_TIMBRE], peak_rate), (shifts, layer_rate)], steps)
     timbre, shifts = descent.values
+    walk = _Walk(prepared, rng.random())
     checked = held_out or prepared[:3]
     before = _held_out_loss(model, checked, whole, loss)
     if (reached := kept.read("timbre")) is not None:
-        descent.restore(reached, rng)
+        descent.restore(reached)
     while descent.done < steps and not clock.over(0.85):
-        item = rng.choice(prepared)
+        item, first = walk.at(descent.done)
         model.set_layers(_extras(model, shifts))
         full, said = torch.cat((timbre, rest), dim=1), descent.done % 2 == 1
-        mel, speaker = _segment_loss(model, item, full, loss, _first(item, rng), said)
+        mel, speaker = _segment_loss(model, item, full, loss, first, said)
         descent.step(mel + loss.weight * speaker)
         if descent.done % _KEPT_EVERY == 0:
-            kept.keep("timbre", descent.arrays(rng))
+            kept.keep("timbre", descent.arrays())
         progress(descent.done / steps)
     half, shift = descent.means()
     extras = _extras(model, shift)
@@ -457,13 +480,6 @@ def _fast_bf16(device: torch.device) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-def _first(item: Prepared, rng: random.Random) -> int:
-    """A first frame such that the segment lies within the words, as far as they reach."""
-    low = max(0, item.target.speech[0] - _CONTEXT)
-    high = item.target.speech[1] + _CONTEXT - _SEGMENT
-    return rng.randint(low, max(low, high))
-
-
 def _segment_loss(
     model: KokoroModel,
     item: Prepared,
@@ -498,7 +514,6 @@ def _held_out_loss(
     values = []
     with torch.no_grad():
         for item in items[:4]:
-            first = max(0, item.target.speech[0] - _CONTEXT)
-            mel, speaker = _segment_loss(model, item, style, loss, first)
+            mel, speaker = _segment_loss(model, item, style, loss, _reach(item)[0])
             values.append(float(mel + loss.weight * speaker))
     return float(np.mean(values)) if values else math.inf
