@@ -12,6 +12,7 @@ shut the network may light them, but not draw between them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from lipsync.engines._mouthnet_input import ReferenceArtist, phoneme_context, sa
 from lipsync.engines._plan import Weights, bank_of, wanted
 from lipsync.engines._select import Bank, PathFinder, Wanted
 from lipsync.engines.mouthbank import MouthBankRenderer, first_face
+from lipsync.motion import one_thread
 from media.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -86,8 +88,9 @@ class MouthNetRenderer(MouthBankRenderer):
 
     @property
     def fingerprint(self) -> str:
-        """See `RepeatableRenderer`."""
-        return f"{super().fingerprint} {self.card.sha256} {self._device}"
+        """See `RepeatableRenderer`; with a digest of the second path, too."""
+        others = hashlib.sha256(self._others.tobytes()).hexdigest()
+        return f"{super().fingerprint} {others} {self.card.sha256} {self._device}"
 
     def prepare(self, job: RenderJob, progress: Progress | None = None) -> None:
         """As the mouthbank's, and a second path, phonemes and closures for the network."""
@@ -99,7 +102,8 @@ class MouthNetRenderer(MouthBankRenderer):
         self._drawer.begin(first_face(job, plan))
         shapes = self.shapes
         count = self._network.shape.references - 1
-        self._others = alternatives(job, learnt, plan.path, shapes, count)
+        with one_thread():
+            self._others = alternatives(job, learnt, plan.path, shapes, count)
         n, rate = len(job.target), job.target.rate
         context = phoneme_context(job.timing, rate, np.arange(n))
         self._wanted = np.concatenate([np.nan_to_num(shapes), context], axis=1)

@@ -248,6 +248,9 @@ def test_an_untrained_face_draws_what_the_mouthbank_draws(job: RenderJob, tmp_pa
     apart = np.abs(frames_of[renderer._others[shown, 0]] - frames_of[renderer._plan.path[shown]])
     assert (apart > 3).mean() > 0.9
     assert (renderer._others[40:44] == -1).all()
+    # Another second path draws other mouths: what is kept of one is not taken for the other's.
+    known, renderer._others = renderer.fingerprint, renderer._others + 1
+    assert renderer.fingerprint != known
 
 
 def test_lips_stay_shut_and_the_rest_stays_whatever_the_network_says(
