@@ -318,15 +318,15 @@ def test_anamorphic_faces_are_seen_as_they_look_and_painted_as_they_are_stored(
     assert again.aspect == track.aspect
     out, seen = tmp_path / "out.mov", []
     own = OwnMouth()
-    real = pipeline._changed_group
+    real = pipeline._pasted
 
-    def watched(work, paster, group, weights):  # type: ignore[no-untyped-def]
-        for picture, changes in real(work, paster, group, weights):
+    def watched(work, paster, drawn, weights):  # type: ignore[no-untyped-def]
+        for picture, changes in real(work, paster, drawn, weights):
             seen.append((picture.rgb.copy(), painted(picture, changes)))
             yield picture, changes
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "_changed_group", watched)
+        patch.setattr(pipeline, "_pasted", watched)
         resync(path, tone(0.3), TIMING, out, engine=own, cache=tmp_path)
     assert probe(out).sample_aspect == Fraction(4, 3)
     assert probe(out).width == 270
