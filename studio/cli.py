@@ -323,8 +323,10 @@ def _fail(message: str, code: int) -> int:
 
 
 def _quieten() -> None:
-    """Keep what libraries chatter off the user's one line, and off the network."""
+    """Keep what libraries chatter off the user's one line, and off the network; and the threads of
+    NumPy's linear algebra, which spin while they wait, off the processor that others want."""
     warnings.simplefilter("ignore")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # ONNX Runtime's Linux builds send usage data to their maker unless told not to.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     for name in ("GLOG_minloglevel", "TF_CPP_MIN_LOG_LEVEL"):

@@ -40,6 +40,16 @@ def test_nothing_is_told_to_the_makers_of_libraries(monkeypatch: pytest.MonkeyPa
     assert os.environ.pop("ORT_DISABLE_TELEMETRY") == "1"
 
 
+def test_threads_of_linear_algebra_do_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    from studio import cli
+
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert cli.run(["--help"]) == 0
+    assert os.environ.pop("OPENBLAS_NUM_THREADS") == "1"
+
+
 def test_weights_are_listed_with_their_licences(wildline: Wildline) -> None:
     from weights.registry import all_weights
 
