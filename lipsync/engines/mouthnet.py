@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,8 @@ class MouthNetRenderer(MouthBankRenderer):
         device: str | None = None,
         batch: int | None = None,
     ) -> None:
+        import torch
+
         from lipsync.engines._mouthnet_model import load_face
         from weights.device import best_device
 
@@ -74,11 +77,7 @@ class MouthNetRenderer(MouthBankRenderer):
         self.card: FaceCard = model.card
         self._device = device or best_device()
         self._on_gpu = self._device.startswith("cuda")
-        self._network = model.network.to(self._device)
-        if self._on_gpu:
-            import torch
-
-            self._network = self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = model.network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         #: Mouths drawn at once; halved when the GPU has no room for them.
         self.batch = batch or (_BATCH_GPU if self._on_gpu else _BATCH_CPU)
         self._drawer: ReferenceArtist | None = None
@@ -169,6 +168,7 @@ class MouthNetRenderer(MouthBankRenderer):
         large = np.stack([p[:, part, part] for p in pictures]).transpose(0, 1, 4, 2, 3)
         with (
             torch.inference_mode(),
+            _torch_alone(),
             torch.autocast("cuda", torch.bfloat16, enabled=self._on_gpu),
         ):
             stored = torch.from_numpy(np.stack(samples)).to(self._device)
@@ -178,6 +178,20 @@ class MouthNetRenderer(MouthBankRenderer):
             references = torch.from_numpy(np.ascontiguousarray(large)).to(self._device)
             done = 255 * compose(references.float() / 255, fields)
             return list(done.permute(0, 2, 3, 1).cpu().numpy())
+
+
+@contextmanager
+def _torch_alone() -> Iterator[None]:
+    """Torch in this thread alone: others paste and encode meanwhile, and threads that wait for
+    each other's share of a small picture cost three times the work."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _laid(patch: MouthPatch, mouth: Floats, *, shut: bool) -> MouthPatch:
