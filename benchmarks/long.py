@@ -122,6 +122,7 @@ def main() -> None:
         place = Path(folder)
         consent, line = place / "consent.toml", place / "line.wav"
         environment = {**os.environ, "WILDLINE_CACHE": str(place / "cache")}
+        environment.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does
         paper = place / "release.txt"
         paper.write_text("A measurement.", encoding="utf-8")
         new = [wildline, "consent", "new", "-o", str(consent), "--person", "Bench"]
