@@ -95,13 +95,19 @@ def test_figures_are_compared_as_spoken() -> None:
     assert agreement("", "a") == 0
 
 
+def _unheard(words: list[str], rng: np.random.Generator) -> list[str]:
+    """`words` without a tenth of them: of a line that lost more by chance, less may be believed."""
+    lost = set(rng.choice(len(words), round(0.1 * len(words)), replace=False).tolist())
+    return [word for k, word in enumerate(words) if k not in lost]
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.integers(2, 30), st.integers(0, 2**32 - 1))
 def test_long_transcripts_are_dealt_in_order(clips: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     bank = [f"w{k}" for k in range(400)]
     texts = [" ".join(rng.choice(bank, rng.integers(5, 30))) for _ in range(clips)]
-    said = [" ".join(w for w in t.split() if rng.random() > 0.1) or "w0" for t in texts]
+    said = [" ".join(_unheard(t.split(), rng)) for t in texts]
     spans = [(10.0 * k, 10.0 * k + 8) for k in range(clips)]
     whole = Given(tuple(" ".join(texts).split()), "a.txt")
     found = word_clips(spans, heard(*said), whole, whole=False)
