@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,7 +167,6 @@ class MouthNetRenderer(MouthBankRenderer):
         large = np.stack([p[:, part, part] for p in pictures]).transpose(0, 1, 4, 2, 3)
         with (
             torch.inference_mode(),
-            _torch_alone(),
             torch.autocast("cuda", torch.bfloat16, enabled=self._on_gpu),
         ):
             stored = torch.from_numpy(np.stack(samples)).to(self._device)
@@ -178,20 +176,6 @@ class MouthNetRenderer(MouthBankRenderer):
             references = torch.from_numpy(np.ascontiguousarray(large)).to(self._device)
             done = 255 * compose(references.float() / 255, fields)
             return list(done.permute(0, 2, 3, 1).cpu().numpy())
-
-
-@contextmanager
-def _torch_alone() -> Iterator[None]:
-    """Torch in this thread alone: others paste and encode meanwhile, and threads that wait for
-    each other's share of a small picture cost three times the work."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _laid(patch: MouthPatch, mouth: Floats, *, shut: bool) -> MouthPatch:
